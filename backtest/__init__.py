@@ -1,0 +1,1 @@
+"""The same rules as live, driven by files: exports, alert payloads or bars."""
