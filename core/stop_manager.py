@@ -33,7 +33,8 @@ class TomBassoStopManager(Generic[Number]):
     VAN_THARP: a layer leaves below the entry of the layer above it, the top one on SuperTrend.
     """
 
-    __slots__ = ("_initial_atr_mult", "_mode", "_trailing_atr_mult")
+    _initial_atr_mult: Number
+    _trailing_atr_mult: Number
 
     def __init__(self, mode: StopMode, initial_atr_mult: Number, trailing_atr_mult: Number) -> None:
         self._mode = mode
@@ -43,7 +44,8 @@ class TomBassoStopManager(Generic[Number]):
     def initial(self, price: Number, signal_stop: Number, atr: Number) -> Number:
         """The stop a layer starts with, in points; outside TOM_BASSO the alert's own."""
         if self._mode is StopMode.TOM_BASSO:
-            return max(signal_stop, price - self._initial_atr_mult * atr)
+            widest: Number = price - self._initial_atr_mult * atr
+            return max(signal_stop, widest)
         return signal_stop
 
     def advance(
