@@ -1,0 +1,88 @@
+"""What can happen to the book. Frozen values; a book is the fold of its events.
+
+Money is rupees, prices are points, `charges` are what that fill cost.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import TypeAlias
+
+from core.models import Limiter
+
+
+@dataclass(frozen=True, slots=True)
+class CapitalMoved:
+    """Money came in (above 0) or went out."""
+
+    amount: Decimal
+    time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class BarClosed:
+    """An instrument's bar closed at these values."""
+
+    instrument: str
+    close: Decimal
+    atr: Decimal
+    supertrend: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class ExposureReserved:
+    """An entry is on its way; until it is filled or dead it counts against every cap."""
+
+    intent_id: str
+    instrument: str
+    layer: int
+    lots: int
+    risk: Decimal
+    volatility: Decimal
+    margin: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class ExposureReleased:
+    """What was reserved under `intent_id` is free again."""
+
+    intent_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class LayerOpened:
+    """An entry was filled at `price`; `close` and `atr` are those of the bar it was decided on."""
+
+    instrument: str
+    layer: int
+    lots: int
+    price: Decimal
+    time: datetime
+    initial_stop: Decimal
+    close: Decimal
+    atr: Decimal
+    point_value: Decimal
+    lot_size: int
+    margin_per_lot: Decimal
+    charges: Decimal
+    intent_id: str = ""
+    limiter: Limiter | None = None
+    symbol: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LayerReduced:
+    """`lots` of a layer were closed at `price`."""
+
+    instrument: str
+    position_id: str
+    lots: int
+    price: Decimal
+    time: datetime
+    charges: Decimal
+    reason: str
+
+
+BookEvent: TypeAlias = (
+    CapitalMoved | BarClosed | ExposureReserved | ExposureReleased | LayerOpened | LayerReduced
+)

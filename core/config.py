@@ -1,0 +1,169 @@
+"""Every number of the trading rules, declared once with its range, its default and its unit.
+
+`PortfolioConfig.from_mapping` is the only way from a JSON file to these values: unknown keys,
+wrong types and values out of range are refused with the key's path, the value and what is allowed.
+Percentages are written as percent (1.0 is one percent) and read through `fraction`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any
+
+from core.errors import ConfigInvalid
+from core.models import StopMode
+from core.settings import choice, flag, number, optional_whole, ratio, read_settings, whole
+
+
+class EquityBasis(StrEnum):
+    """Which equity the caps are measured on: realised, marked to market, or half-way between."""
+
+    CLOSED = "closed"
+    OPEN = "open"
+    BLENDED = "blended"
+
+
+class VolatilityConstraint(StrEnum):
+    """Whether Lot-V limits a base entry or is only recorded."""
+
+    ENFORCE = "enforce"
+    REPORT = "report"
+
+
+def fraction(percent: Decimal) -> Decimal:
+    """1.5 (percent) as 0.015."""
+    return percent.scaleb(-2)
+
+
+@dataclass(frozen=True, slots=True)
+class PortfolioCaps:
+    """Caps on the whole account after any new exposure, in percent of equity."""
+
+    max_risk_pct: Decimal = number("15", above="0", high="100", unit="% of equity")
+    max_volatility_pct: Decimal = number("5", above="0", high="100", unit="% of equity")
+    max_margin_pct: Decimal = number("60", above="0", high="100", unit="% of equity")
+
+
+@dataclass(frozen=True, slots=True)
+class PyramidConfig:
+    """When layers are added, and how large."""
+
+    max_adds: int = whole(5, low=0, high=5, unit="adds")
+    min_profit_r: Decimal = number("1", low="0", high="20", unit="R of the base layer")
+    previous_layer_fraction: Decimal = number("0.5", above="0", high="1")
+    profit_fraction: Decimal = number("0.5", above="0", high="1")
+    max_risk_pct: Decimal = number("12", above="0", high="100", unit="% of equity")
+    max_volatility_pct: Decimal = number("4", above="0", high="100", unit="% of equity")
+
+
+@dataclass(frozen=True, slots=True)
+class SizingConfig:
+    """`min_stop_atr`: a stop nearer than this many ATR is sized as if it were that far."""
+
+    min_stop_atr: Decimal = number("0.25", low="0", high="5", unit="ATR")
+
+
+@dataclass(frozen=True, slots=True)
+class PeelOffConfig:
+    """Whether lots are trimmed when a layer outgrows its ongoing limits."""
+
+    enabled: bool = flag(False)
+
+
+@dataclass(frozen=True, slots=True)
+class ValidationConfig:
+    """What an entry alert may look like, alone and against the broker's price."""
+
+    max_atr_pct: Decimal = number("20", above="0", high="100", unit="% of price")
+    max_stop_pct: Decimal = number("30", above="0", high="100", unit="% of price")
+    base_divergence_pct: Decimal = number("2", above="0", high="20", unit="% of price")
+    pyramid_divergence_pct: Decimal = number("1", above="0", high="20", unit="% of price")
+    base_risk_growth_pct: Decimal = number("50", low="0", high="500", unit="% of risk")
+    pyramid_risk_growth_pct: Decimal = number("20", low="0", high="500", unit="% of risk")
+    normal_age_s: Decimal = number("10", low="0", high="3600", unit="s")
+    warned_age_s: Decimal = number("30", low="0", high="3600", unit="s")
+    refused_age_s: Decimal = number("60", low="0", high="3600", unit="s")
+    max_bar_age_s: Decimal = number("900", low="0", high="86400", unit="s after the bar's close")
+
+    def __post_init__(self) -> None:
+        """Age tiers must rise. Raises `ConfigInvalid`."""
+        if not self.normal_age_s <= self.warned_age_s <= self.refused_age_s:
+            raise ConfigInvalid(
+                "validation.warned_age_s",
+                str(self.warned_age_s),
+                f"normal_age_s ({self.normal_age_s}) to refused_age_s ({self.refused_age_s})",
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class TradingConfig:
+    """Sizing, stops and spacing of one instrument."""
+
+    risk_pct: Decimal = number("1.0", above="0", high="10", unit="% of equity_high")
+    volatility_pct: Decimal = number("0.5", above="0", high="10", unit="% of equity_high")
+    volatility_constraint: VolatilityConstraint = choice(VolatilityConstraint.ENFORCE)
+    initial_atr_mult: Decimal = number("1.5", above="0", high="20", unit="ATR")
+    trailing_atr_mult: Decimal = number("2.5", above="0", high="20", unit="ATR")
+    pyramid_atr_spacing: Decimal = number("0.5", low="0", high="20", unit="ATR")
+    use_roc_filter: bool = flag(False)
+    roc_threshold: float = ratio(2.0, low=-100.0, high=1000.0)
+    ongoing_risk_pct: Decimal = number("1.0", above="0", high="100", unit="% of equity")
+    ongoing_volatility_pct: Decimal = number("0.7", above="0", high="100", unit="% of equity")
+    max_lots: int | None = optional_whole(low=1, high=100_000, unit="lots a layer")
+
+
+@dataclass(frozen=True, slots=True)
+class StrategyConfig:
+    """The signal generator's numbers (the same in Pine and in the backtest)."""
+
+    timeframe_min: int = whole(75, low=1, high=1440, unit="minutes")
+    rsi_length: int = whole(6, low=1, high=500, unit="bars")
+    rsi_threshold: float = ratio(70.0, low=0.0, high=100.0)
+    ema_length: int = whole(200, low=1, high=5000, unit="bars")
+    donchian_length: int = whole(20, low=1, high=5000, unit="bars")
+    adx_length: int = whole(30, low=1, high=500, unit="bars")
+    adx_smoothing: int = whole(30, low=1, high=500, unit="bars")
+    adx_threshold: float = ratio(25.0, low=0.0, high=101.0)
+    er_length: int = whole(3, low=1, high=500, unit="bars")
+    er_threshold: float = ratio(0.8, low=-1.0, high=1.0)
+    supertrend_length: int = whole(10, low=1, high=500, unit="bars")
+    supertrend_factor: float = ratio(1.5, low=0.01, high=20.0)
+    atr_length: int = whole(10, low=1, high=500, unit="bars")
+    doji_body_fraction: float = ratio(0.1, low=0.0, high=1.0)
+    roc_length: int = whole(15, low=1, high=500, unit="bars")
+
+
+@dataclass(frozen=True, slots=True)
+class InstrumentConfig:
+    """What the operator may set for one instrument."""
+
+    enabled: bool = flag(True)
+    trading: TradingConfig = field(default_factory=TradingConfig)
+    strategy: StrategyConfig = field(default_factory=StrategyConfig)
+
+
+@dataclass(frozen=True, slots=True)
+class PortfolioConfig:
+    """The whole configuration, valid by construction."""
+
+    equity_basis: EquityBasis = choice(EquityBasis.OPEN)
+    stop_mode: StopMode = choice(StopMode.TOM_BASSO)
+    trade_special_sessions: bool = flag(False)
+    portfolio: PortfolioCaps = field(default_factory=PortfolioCaps)
+    pyramid: PyramidConfig = field(default_factory=PyramidConfig)
+    sizing: SizingConfig = field(default_factory=SizingConfig)
+    peel_off: PeelOffConfig = field(default_factory=PeelOffConfig)
+    validation: ValidationConfig = field(default_factory=ValidationConfig)
+    instruments: Mapping[str, InstrumentConfig] = field(default_factory=dict)
+
+    @classmethod
+    def from_mapping(
+        cls, settings: object, defaults: Mapping[str, Mapping[str, Any]]
+    ) -> "PortfolioConfig":
+        """Read a parsed portfolio_config.json over the instruments' shipped defaults.
+
+        `defaults` holds, by instrument name, the `trading` and `strategy` blocks of the catalogue;
+        an instrument that it does not name is refused. Raises `ConfigInvalid`.
+        """
+        return read_settings(cls, settings, {"instruments": defaults})

@@ -1,0 +1,131 @@
+"""A decision with everything a person needs to work it out again by hand.
+
+Codes are stable: reports, the API and operators' notes refer to them, so they are added, never
+renamed.
+"""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+
+from core.models import Limiter, SignalType
+
+
+class DecisionCode(StrEnum):
+    """What was decided. The first five act; the rest open nothing and close nothing."""
+
+    ENTER_BASE = "ENTER_BASE"
+    ENTER_PYRAMID = "ENTER_PYRAMID"
+    EXIT = "EXIT"
+    STOP_HIT = "STOP_HIT"
+    PEEL_OFF = "PEEL_OFF"
+    NOTHING_HELD = "NOTHING_HELD"
+    INSTRUMENT_UNKNOWN = "INSTRUMENT_UNKNOWN"
+    INSTRUMENT_DISABLED = "INSTRUMENT_DISABLED"
+    ENTRIES_BLOCKED = "ENTRIES_BLOCKED"
+    SPECIAL_SESSION = "SPECIAL_SESSION"
+    OUTSIDE_COVERAGE = "OUTSIDE_COVERAGE"
+    NUMBER_NOT_FINITE = "NUMBER_NOT_FINITE"
+    PRICE_NOT_POSITIVE = "PRICE_NOT_POSITIVE"
+    ATR_OUT_OF_RANGE = "ATR_OUT_OF_RANGE"
+    STOP_OUT_OF_RANGE = "STOP_OUT_OF_RANGE"
+    STOP_NOT_BELOW_PRICE = "STOP_NOT_BELOW_PRICE"
+    LAYER_INVALID = "LAYER_INVALID"
+    ALREADY_IN_POSITION = "ALREADY_IN_POSITION"
+    ENTRY_IN_FLIGHT = "ENTRY_IN_FLIGHT"
+    LAYER_ALREADY_OPEN = "LAYER_ALREADY_OPEN"
+    GATE_CLOSED = "GATE_CLOSED"
+    ZERO_LOTS = "ZERO_LOTS"
+    SIGNAL_TOO_OLD = "SIGNAL_TOO_OLD"
+    PRICE_DIVERGED = "PRICE_DIVERGED"
+    PRICE_BELOW_STOP = "PRICE_BELOW_STOP"
+    RISK_GREW = "RISK_GREW"
+
+
+@dataclass(frozen=True, slots=True)
+class Constraint:
+    """One limit on a size: lots = floor(budget / per_lot), never below 0.
+
+    `budget` and `per_lot` are rupees (or lots against 1); an unenforced one is recorded only.
+    """
+
+    limiter: Limiter
+    budget: Decimal
+    per_lot: Decimal
+    lots: int
+    enforced: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class GateVerdict:
+    """One condition of the pyramid gate: passed when `measured` stands to `threshold` as named."""
+
+    name: str
+    passed: bool
+    measured: Decimal | None
+    threshold: Decimal | None
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionInputs:
+    """The account, the alert and the contract as they were when an entry was decided.
+
+    Rupees for money, points for prices. `risk`, `volatility` and `margin_*` are those of the whole
+    account before this entry, orders in flight included. `stop_distance` is what was sized on.
+    """
+
+    equity: Decimal
+    equity_high: Decimal
+    risk: Decimal
+    volatility: Decimal
+    margin_in_use: Decimal
+    margin_reserved: Decimal
+    margin_available: Decimal
+    broker_free_funds: Decimal | None
+    price: Decimal
+    stop: Decimal
+    stop_distance: Decimal
+    atr: Decimal
+    er: float
+    point_value: Decimal
+    lot_size: int
+    margin_per_lot: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class LayerClose:
+    """Lots of one open layer that are to be closed."""
+
+    position_id: str
+    layer: int
+    lots: int
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The outcome of one alert or one closed bar.
+
+    Entries carry `lots`, `initial_stop` and what they add to risk, volatility and margin (rupees);
+    exits carry `closes`. `reason` is for people, `code` for programs.
+    """
+
+    code: DecisionCode
+    reason: str
+    instrument: str
+    type: SignalType
+    layer: int | None = None
+    lots: int = 0
+    initial_stop: Decimal | None = None
+    risk: Decimal = Decimal(0)
+    volatility: Decimal = Decimal(0)
+    margin: Decimal = Decimal(0)
+    limiter: Limiter | None = None
+    inputs: DecisionInputs | None = None
+    constraints: tuple[Constraint, ...] = ()
+    gates: tuple[GateVerdict, ...] = ()
+    closes: tuple[LayerClose, ...] = ()
+
+    @property
+    def acts(self) -> bool:
+        """True when something is to be opened or closed."""
+        return self.lots > 0 or bool(self.closes)

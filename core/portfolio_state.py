@@ -1,0 +1,288 @@
+"""The book: positions are the sum of their fills, equity is the sum of the ledger.
+
+Only the methods here change the book. Each change is one event; a book built from another's events
+is equal to it. `equity_high` is a ratchet on realised equity and is moved by nothing but a
+booking.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import astuple, dataclass
+from decimal import Decimal
+
+from core.book_events import (
+    BarClosed,
+    BookEvent,
+    CapitalMoved,
+    ExposureReleased,
+    ExposureReserved,
+    LayerOpened,
+    LayerReduced,
+)
+from core.config import EquityBasis
+from core.errors import Rejected
+from core.models import Position, Trade
+from core.stop_manager import TomBassoStopManager
+
+ZERO = Decimal(0)
+PAISA = Decimal("0.01")
+
+
+class InstrumentBook:
+    """One instrument's open layers, oldest first, and its latest bar.
+
+    `exposure` (rupees a point) and `cost` (rupees) sum over the layers, so that the open P&L at a
+    price is price x exposure - cost whatever the number of layers.
+    """
+
+    __slots__ = ("atr", "cost", "exposure", "layers", "price", "stops", "trade_no")
+
+    def __init__(self, stops: TomBassoStopManager[Decimal]) -> None:
+        self.stops = stops
+        self.layers: list[Position] = []
+        self.trade_no = 0
+        self.exposure = ZERO
+        self.cost = ZERO
+        self.price: Decimal | None = None
+        self.atr: Decimal | None = None
+
+    def open_pnl(self, price: Decimal | None = None) -> Decimal:
+        """Rupees gained at `price` (default: the latest), before charges."""
+        at = self.price if price is None else price
+        return ZERO if at is None or not self.layers else at * self.exposure - self.cost
+
+    def risk(self) -> Decimal:
+        """Rupees lost on all layers if every stop fills at its price."""
+        return sum((layer.risk for layer in self.layers), ZERO)
+
+    def volatility(self) -> Decimal:
+        """Rupees that one ATR moves the layers, with the latest ATR."""
+        return ZERO if self.atr is None else self.atr * self.exposure
+
+    def margin(self) -> Decimal:
+        """Rupees blocked for the layers."""
+        return sum((layer.margin_per_lot * layer.lots for layer in self.layers), ZERO)
+
+    def reweigh(self) -> None:
+        """Recompute the sums after a layer changed."""
+        self.exposure = sum((lay.lots * lay.point_value for lay in self.layers), ZERO)
+        self.cost = sum((lay.entry_price * lay.lots * lay.point_value for lay in self.layers), ZERO)
+
+
+@dataclass(frozen=True, slots=True)
+class AccountView:
+    """The whole account at a moment, in rupees; reservations of orders in flight are included."""
+
+    equity: Decimal
+    equity_high: Decimal
+    risk: Decimal
+    volatility: Decimal
+    margin_in_use: Decimal
+    margin_reserved: Decimal
+
+
+class PortfolioStateManager:
+    """The account's book in memory."""
+
+    def __init__(self, stops: dict[str, TomBassoStopManager[Decimal]]) -> None:
+        """`stops` holds, by instrument, the manager that moves its layers' stops."""
+        self._books = {name: InstrumentBook(manager) for name, manager in stops.items()}
+        self._reservations: dict[str, ExposureReserved] = {}
+        self.closed_equity = ZERO
+        self.equity_high = ZERO
+        self.charges = ZERO
+        self.trades: list[Trade] = []
+        self.journal: list[BookEvent] | None = None
+
+    # Reading
+
+    def __getitem__(self, instrument: str) -> InstrumentBook:
+        return self._books[instrument]
+
+    def __contains__(self, instrument: str) -> bool:
+        return instrument in self._books
+
+    def layers(self) -> Iterator[Position]:
+        """All open layers, by instrument, oldest first."""
+        for book in self._books.values():
+            yield from book.layers
+
+    def reserved(self, instrument: str) -> list[ExposureReserved]:
+        """Entries of this instrument that are on their way."""
+        return [item for item in self._reservations.values() if item.instrument == instrument]
+
+    def open_pnl(self) -> Decimal:
+        """Rupees gained on all open layers at their latest prices, before exit charges."""
+        return sum((book.open_pnl() for book in self._books.values() if book.layers), ZERO)
+
+    def equity(self, basis: EquityBasis = EquityBasis.OPEN) -> Decimal:
+        """Rupees: realised, marked to market, or realised plus half of the open P&L."""
+        if basis is EquityBasis.CLOSED:
+            return self.closed_equity
+        open_pnl = self.open_pnl()
+        return self.closed_equity + (open_pnl if basis is EquityBasis.OPEN else open_pnl / 2)
+
+    def account(self, basis: EquityBasis) -> AccountView:
+        """What sizing and caps are measured on."""
+        risk = volatility = margin = ZERO
+        for book in self._books.values():
+            if book.layers:
+                risk += book.risk()
+                volatility += book.volatility()
+                margin += book.margin()
+        reserved = ZERO
+        for item in self._reservations.values():
+            risk += item.risk
+            volatility += item.volatility
+            reserved += item.margin
+        return AccountView(self.equity(basis), self.equity_high, risk, volatility, margin, reserved)
+
+    def snapshot(self) -> tuple[object, ...]:
+        """Everything the book holds, comparable with ==."""
+        return (
+            self.closed_equity,
+            self.equity_high,
+            self.charges,
+            tuple(self.trades),
+            tuple(sorted(self._reservations.items())),
+            tuple(
+                (name, book.trade_no, book.price, book.atr, tuple(map(astuple, book.layers)))
+                for name, book in sorted(self._books.items())
+            ),
+        )
+
+    # Changing
+
+    def replay(self, events: Iterable[BookEvent]) -> None:
+        """Apply events that another book recorded, in their order."""
+        for event in events:
+            self.apply(event)
+
+    def apply(self, event: BookEvent) -> None:
+        """Apply one event, whatever its kind."""
+        match event:
+            case CapitalMoved():
+                self.move_capital(event)
+            case BarClosed():
+                self.close_bar(event.instrument, event.close, event.atr, event.supertrend)
+            case LayerOpened():
+                self.open_layer(event)
+            case LayerReduced():
+                self.reduce_layer(event)
+            case ExposureReserved():
+                self.reserve(event)
+            case ExposureReleased():
+                self.release(event)
+
+    def move_capital(self, event: CapitalMoved) -> None:
+        """A deposit (above 0) or a withdrawal.
+
+        equity_high moves with it, both ways: a high-water mark measures trading, not transfers.
+        """
+        self.closed_equity += event.amount
+        self.equity_high += event.amount
+        self._record(event)
+
+    def close_bar(
+        self, instrument: str, close: Decimal, atr: Decimal, supertrend: Decimal
+    ) -> list[Position]:
+        """Mark an instrument at a closed bar and move its stops; the layers whose stop is hit."""
+        if self.journal is not None:
+            self.journal.append(BarClosed(instrument, close, atr, supertrend))
+        book = self._books[instrument]
+        book.price = close
+        book.atr = atr
+        return book.stops.advance(book.layers, close, atr, supertrend) if book.layers else []
+
+    def open_layer(self, event: LayerOpened) -> Position:
+        """Book an entry's fill as a new layer. Raises `Rejected` when the layer is open already."""
+        book = self._books[event.instrument]
+        if any(layer.layer == event.layer for layer in book.layers):
+            raise Rejected("LAYER_ALREADY_OPEN", f"{event.instrument} layer {event.layer} is open")
+        if not book.layers:
+            book.trade_no += 1
+        position = Position(
+            id=f"{event.instrument}/{book.trade_no}/Long_{event.layer}",
+            instrument=event.instrument,
+            trade_no=book.trade_no,
+            layer=event.layer,
+            lots=event.lots,
+            initial_lots=event.lots,
+            entry_price=event.price,
+            entry_time=event.time,
+            initial_stop=event.initial_stop,
+            stop=event.initial_stop,
+            highest_close=event.close,
+            atr=event.atr,
+            point_value=event.point_value,
+            lot_size=event.lot_size,
+            margin_per_lot=event.margin_per_lot,
+            limiter=event.limiter,
+            symbol=event.symbol,
+            entry_charges=event.charges,
+        )
+        book.layers.append(position)
+        book.price, book.atr = event.close, event.atr
+        book.reweigh()
+        self._reservations.pop(event.intent_id, None)
+        self._realise(-event.charges, event.charges)
+        self._record(event)
+        return position
+
+    def reduce_layer(self, event: LayerReduced) -> Trade:
+        """Book an exit's fill; a layer with no lots left is gone. Raises `Rejected` for too many.
+
+        Entry charges are shared out by lots, to the paisa, the last lots taking what is left.
+        """
+        book = self._books[event.instrument]
+        position = next((lay for lay in book.layers if lay.id == event.position_id), None)
+        if position is None or not 0 < event.lots <= position.lots:
+            held = 0 if position is None else position.lots
+            raise Rejected("NOT_HELD", f"{event.position_id}: {event.lots} lots asked, {held} held")
+        gross = (event.price - position.entry_price) * event.lots * position.point_value
+        share = (position.entry_charges * event.lots / position.lots).quantize(PAISA)
+        position.entry_charges -= share
+        risk_per_lot = (position.entry_price - position.initial_stop) * position.point_value
+        trade = Trade(
+            instrument=event.instrument,
+            trade_no=position.trade_no,
+            layer=position.layer,
+            lots=event.lots,
+            entry_time=position.entry_time,
+            entry_price=position.entry_price,
+            exit_time=event.time,
+            exit_price=event.price,
+            point_value=position.point_value,
+            gross_pnl=gross,
+            charges=share + event.charges,
+            net_pnl=gross - share - event.charges,
+            initial_risk=risk_per_lot * event.lots,
+            reason=event.reason,
+            limiter=position.limiter,
+        )
+        position.lots -= event.lots
+        if position.lots == 0:
+            book.layers.remove(position)
+        book.reweigh()
+        self.trades.append(trade)
+        self._realise(gross - event.charges, event.charges)
+        self._record(event)
+        return trade
+
+    def reserve(self, event: ExposureReserved) -> None:
+        """Hold risk, volatility and margin for an entry that is on its way."""
+        self._reservations[event.intent_id] = event
+        self._record(event)
+
+    def release(self, event: ExposureReleased) -> None:
+        """Give back what an entry held that will not be filled (further)."""
+        self._reservations.pop(event.intent_id, None)
+        self._record(event)
+
+    def _realise(self, amount: Decimal, charges: Decimal) -> None:
+        self.closed_equity += amount
+        self.charges += charges
+        self.equity_high = max(self.equity_high, self.closed_equity)
+
+    def _record(self, event: BookEvent) -> None:
+        if self.journal is not None:
+            self.journal.append(event)
