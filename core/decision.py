@@ -66,11 +66,17 @@ class DecisionMaker:
         if refused is not None or terms is None:
             no_terms = Refused(DecisionCode.ENTRIES_BLOCKED, "no contract terms are known")
             return _refusal(signal, refused or no_terms)
+        held = book[signal.instrument]
         sizer = self._sizers[signal.instrument]
-        given = sizer.inputs(signal, book.account(self.config.equity_basis), terms, broker)
+        account = book.account(self.config.equity_basis)
+        given = sizer.inputs(signal, account, terms, broker, held)
         if signal.type is SignalType.BASE_ENTRY:
             return _entry(signal, DecisionCode.ENTER_BASE, sizer.base(given), given, ())
-        return self._decide_pyramid(signal, book[signal.instrument], given)
+        size = sizer.pyramid(given)
+        gates = self._gates[signal.instrument].judge(signal, given, size, held)
+        if not all(gate.passed for gate in gates):
+            return _gate_closed(signal, size, given, gates)
+        return _entry(signal, DecisionCode.ENTER_PYRAMID, size, given, gates)
 
     def _entry_refused(
         self,
@@ -93,21 +99,6 @@ class DecisionMaker:
                 f"an entry of {signal.instrument} is already on its way",
             )
         return refused
-
-    def _decide_pyramid(
-        self, signal: Signal, held: InstrumentBook, given: DecisionInputs
-    ) -> Decision:
-        base = next((layer for layer in held.layers if layer.layer == 1), None)
-        last = held.layers[-1] if held.layers else None
-        open_pnl = held.open_pnl(signal.price)
-        size = None
-        if base is not None and last is not None:
-            size = self._sizers[signal.instrument].pyramid(given, base, last, open_pnl)
-        gates = self._gates[signal.instrument].judge(signal, given, size, base, last, open_pnl)
-        failed = [gate for gate in gates if not gate.passed]
-        if size is None or failed:
-            return _gate_closed(signal, size, given, gates)
-        return _entry(signal, DecisionCode.ENTER_PYRAMID, size, given, gates)
 
 
 def decide(
@@ -171,7 +162,7 @@ def _refusal(signal: Signal, refused: Refused) -> Decision:
 
 
 def _gate_closed(
-    signal: Signal, size: Size | None, given: DecisionInputs, gates: tuple[GateVerdict, ...]
+    signal: Signal, size: Size, given: DecisionInputs, gates: tuple[GateVerdict, ...]
 ) -> Decision:
     failed = ", ".join(
         gate.name
@@ -186,9 +177,9 @@ def _gate_closed(
         instrument=signal.instrument,
         type=signal.type,
         layer=signal.layer,
-        limiter=None if size is None else size.limiter,
+        limiter=size.limiter,
         inputs=given,
-        constraints=() if size is None else size.constraints,
+        constraints=size.constraints,
         gates=gates,
     )
 

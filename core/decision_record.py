@@ -46,10 +46,12 @@ class DecisionCode(StrEnum):
 class Constraint:
     """One limit on a size: lots = floor(budget / per_lot), never below 0.
 
-    `budget` and `per_lot` are rupees (or lots against 1); an unenforced one is recorded only.
+    `share` is the configured percentage or fraction that the budget was made with. `budget` and
+    `per_lot` are rupees (or lots against 1); an unenforced one is recorded only.
     """
 
     limiter: Limiter
+    share: Decimal
     budget: Decimal
     per_lot: Decimal
     lots: int
@@ -72,6 +74,8 @@ class DecisionInputs:
 
     Rupees for money, points for prices. `risk`, `volatility` and `margin_*` are those of the whole
     account before this entry, orders in flight included. `stop_distance` is what was sized on.
+    The last three belong to adds: the instrument's open P&L at the alert's price, the base
+    layer's initial risk, and the lots of the layer opened last.
     """
 
     equity: Decimal
@@ -90,6 +94,9 @@ class DecisionInputs:
     point_value: Decimal
     lot_size: int
     margin_per_lot: Decimal
+    open_pnl: Decimal | None = None
+    base_risk: Decimal | None = None
+    previous_lots: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,10 @@ class InstrumentBook:
         self.price: Decimal | None = None
         self.atr: Decimal | None = None
 
+    def layer(self, number: int) -> Position | None:
+        """The open layer of that number."""
+        return next((layer for layer in self.layers if layer.layer == number), None)
+
     def open_pnl(self, price: Decimal | None = None) -> Decimal:
         """Rupees gained at `price` (default: the latest), before charges."""
         at = self.price if price is None else price
@@ -196,7 +200,7 @@ class PortfolioStateManager:
     def open_layer(self, event: LayerOpened) -> Position:
         """Book an entry's fill as a new layer. Raises `Rejected` when the layer is open already."""
         book = self._books[event.instrument]
-        if any(layer.layer == event.layer for layer in book.layers):
+        if book.layer(event.layer) is not None:
             raise Rejected("LAYER_ALREADY_OPEN", f"{event.instrument} layer {event.layer} is open")
         if not book.layers:
             book.trade_no += 1

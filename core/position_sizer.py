@@ -10,8 +10,8 @@ from decimal import Decimal
 
 from core.config import PortfolioConfig, TradingConfig, VolatilityConstraint, fraction
 from core.decision_record import Constraint, DecisionInputs
-from core.models import ContractTerms, Limiter, Position, Signal
-from core.portfolio_state import AccountView
+from core.models import ContractTerms, Limiter, Signal
+from core.portfolio_state import AccountView, InstrumentBook
 from core.stop_manager import TomBassoStopManager
 
 ZERO = Decimal(0)
@@ -55,9 +55,15 @@ class TomBassoPositionSizer:
         self._stops = stops
 
     def inputs(
-        self, signal: Signal, account: AccountView, terms: ContractTerms, broker: BrokerQuote
+        self,
+        signal: Signal,
+        account: AccountView,
+        terms: ContractTerms,
+        broker: BrokerQuote,
+        held: InstrumentBook,
     ) -> DecisionInputs:
         """Gather what the size depends on; the stop's distance has its floor applied here."""
+        base = held.layer(1)
         available = (
             fraction(self._config.portfolio.max_margin_pct) * account.equity
             - account.margin_in_use
@@ -83,44 +89,62 @@ class TomBassoPositionSizer:
             point_value=terms.point_value,
             lot_size=terms.lot_size,
             margin_per_lot=terms.margin_per_lot(signal.price, broker.margin_per_lot),
+            open_pnl=held.open_pnl(signal.price),
+            base_risk=None if base is None else base.initial_risk,
+            previous_lots=held.layers[-1].lots if held.layers else None,
         )
 
     def base(self, given: DecisionInputs) -> Size:
         """Lot-R, Lot-V and Lot-M, and the account's caps."""
         trading = self._trading
-        risk_budget = given.equity_high * fraction(trading.risk_pct) * Decimal(repr(given.er))
-        volatility_budget = given.equity_high * fraction(trading.volatility_pct)
-        own = (
-            _constraint(Limiter.RISK, risk_budget, given.stop_distance * given.point_value),
-            _constraint(
-                Limiter.VOLATILITY,
-                volatility_budget,
-                given.atr * given.point_value,
-                enforced=trading.volatility_constraint is VolatilityConstraint.ENFORCE,
+        risk, volatility = trading.risk_pct, trading.volatility_pct
+        risk_budget = given.equity_high * fraction(risk) * Decimal(repr(given.er))
+        return self._size(
+            (
+                _constraint(
+                    Limiter.RISK, risk, risk_budget, given.stop_distance * given.point_value
+                ),
+                _constraint(
+                    Limiter.VOLATILITY,
+                    volatility,
+                    given.equity_high * fraction(volatility),
+                    given.atr * given.point_value,
+                    enforced=trading.volatility_constraint is VolatilityConstraint.ENFORCE,
+                ),
+                self._margin(given),
             ),
-            _constraint(Limiter.MARGIN, given.margin_available, given.margin_per_lot),
+            given,
         )
-        return self._size(own, given)
 
-    def pyramid(
-        self, given: DecisionInputs, base: Position, previous: Position, open_pnl: Decimal
-    ) -> Size:
+    def pyramid(self, given: DecisionInputs) -> Size:
         """A: margin. B: a share of the previous layer. C: a share of the profit beyond base risk.
 
-        `open_pnl` is the instrument's, in rupees, at the alert's price.
+        Without an open base layer there is nothing to add to: B and C come to no lots.
         """
         rules = self._config.pyramid
-        beyond = open_pnl - base.initial_risk
-        own = (
-            _constraint(Limiter.MARGIN, given.margin_available, given.margin_per_lot),
-            _constraint(Limiter.PREVIOUS_LAYER, rules.previous_layer_fraction * previous.lots, ONE),
-            _constraint(
-                Limiter.PROFIT,
-                rules.profit_fraction * beyond,
-                given.stop_distance * given.point_value,
+        beyond = ZERO if given.base_risk is None else (given.open_pnl or ZERO) - given.base_risk
+        return self._size(
+            (
+                self._margin(given),
+                _constraint(
+                    Limiter.PREVIOUS_LAYER,
+                    rules.previous_layer_fraction,
+                    rules.previous_layer_fraction * (given.previous_lots or 0),
+                    ONE,
+                ),
+                _constraint(
+                    Limiter.PROFIT,
+                    rules.profit_fraction,
+                    rules.profit_fraction * beyond,
+                    given.stop_distance * given.point_value,
+                ),
             ),
+            given,
         )
-        return self._size(own, given)
+
+    def _margin(self, given: DecisionInputs) -> Constraint:
+        share = self._config.portfolio.max_margin_pct
+        return _constraint(Limiter.MARGIN, share, given.margin_available, given.margin_per_lot)
 
     def _size(self, own: tuple[Constraint, ...], given: DecisionInputs) -> Size:
         initial_stop = self._stops.initial(given.price, given.stop, given.atr)
@@ -131,18 +155,20 @@ class TomBassoPositionSizer:
             *own,
             _constraint(
                 Limiter.PORTFOLIO_RISK,
+                caps.max_risk_pct,
                 fraction(caps.max_risk_pct) * given.equity - given.risk,
                 risk_per_lot,
             ),
             _constraint(
                 Limiter.PORTFOLIO_VOLATILITY,
+                caps.max_volatility_pct,
                 fraction(caps.max_volatility_pct) * given.equity - given.volatility,
                 volatility_per_lot,
             ),
         )
         if self._trading.max_lots is not None:
             most = Decimal(self._trading.max_lots)
-            constraints = (*constraints, _constraint(Limiter.MAX_LOTS, most, ONE))
+            constraints = (*constraints, _constraint(Limiter.MAX_LOTS, most, most, ONE))
         tightest = min((item for item in constraints if item.enforced), key=_lots)
         return Size(
             lots=tightest.lots,
@@ -155,10 +181,15 @@ class TomBassoPositionSizer:
 
 
 def _constraint(
-    limiter: Limiter, budget: Decimal, per_lot: Decimal, *, enforced: bool = True
+    limiter: Limiter,
+    share: Decimal,
+    budget: Decimal,
+    per_lot: Decimal,
+    *,
+    enforced: bool = True,
 ) -> Constraint:
     lots = int(budget // per_lot) if budget > ZERO and per_lot > ZERO else 0
-    return Constraint(limiter, budget, per_lot, lots, enforced)
+    return Constraint(limiter, share, budget, per_lot, lots, enforced)
 
 
 def _lots(constraint: Constraint) -> int:

@@ -9,6 +9,7 @@ from decimal import Decimal
 from core.config import PortfolioConfig, TradingConfig, fraction
 from core.decision_record import DecisionInputs, GateVerdict
 from core.models import Position, Signal
+from core.portfolio_state import InstrumentBook
 from core.position_sizer import Size
 
 ZERO = Decimal(0)
@@ -25,16 +26,16 @@ class PyramidGateController:
         self,
         signal: Signal,
         given: DecisionInputs,
-        size: Size | None,
-        base: Position | None,
-        last: Position | None,
-        open_pnl: Decimal,
+        size: Size,
+        held: InstrumentBook,
     ) -> tuple[GateVerdict, ...]:
-        """A verdict for each condition, in a fixed order.
+        """A verdict for each condition, in a fixed order; `size` is what would be added.
 
-        `base` is the open Long_1, `last` the layer opened last; None where there is none, and
-        then what is measured from it fails unmeasured. `size` is None where none could be made.
+        Without a base layer or any layer, what is measured from it fails unmeasured.
         """
+        base = held.layer(1)
+        last = held.layers[-1] if held.layers else None
+        open_pnl = given.open_pnl or ZERO
         verdicts = [
             GateVerdict("base_layer_open", base is not None, None, None),
             self._profit(signal, base),
@@ -62,11 +63,10 @@ class PyramidGateController:
         moved = signal.price - last.entry_price
         return GateVerdict("atr_spacing", moved >= needed, moved, needed)
 
-    def _account(self, given: DecisionInputs, size: Size | None) -> tuple[GateVerdict, ...]:
+    def _account(self, given: DecisionInputs, size: Size) -> tuple[GateVerdict, ...]:
         """Risk and volatility of the account after the add, against their caps, in rupees."""
-        lots = 0 if size is None else size.lots
-        risk = given.risk + (ZERO if size is None else size.risk_per_lot * lots)
-        volatility = given.volatility + (ZERO if size is None else size.volatility_per_lot * lots)
+        risk = given.risk + size.risk_per_lot * size.lots
+        volatility = given.volatility + size.volatility_per_lot * size.lots
         risk_cap = fraction(self._rules.max_risk_pct) * given.equity
         volatility_cap = fraction(self._rules.max_volatility_pct) * given.equity
         return (
