@@ -1,0 +1,167 @@
+#!/usr/bin/env bash
+# Runs the tests in a virtual environment of its own (.venv), made and kept up to date here.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+
+usage() {
+    cat <<'USAGE'
+Usage: ./run_tests.sh [FOLDER...] [OPTION...] [PYTEST ARGUMENT...]
+
+Without arguments: every test that is not slow.
+
+Folders:  unit  integration  crash  e2e  pine       tests/FOLDER only
+
+Options:
+  --all           slow tests too, harder random search, the branch coverage of core/,
+                  the mutation check and the benchmarks
+  --setup-only    make or update .venv and stop
+  --help          this text
+
+Anything else goes to pytest, for example:
+  ./run_tests.sh unit -k pyramid -x
+  ./run_tests.sh tests/unit/test_models.py -n 0     one process, as a debugger wants it
+USAGE
+}
+
+say() { printf 'run_tests: %s\n' "$*"; }
+
+fail() {
+    printf 'run_tests: %s\n' "$*" >&2
+    exit 1
+}
+
+new_enough() {
+    "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
+}
+
+find_python() {
+    local candidate
+    for candidate in python3.11 python3 python3.12 python3.13 python3.14 python; do
+        if new_enough "$candidate"; then
+            printf '%s\n' "$candidate"
+            return
+        fi
+    done
+    if command -v python3 >/dev/null; then
+        fail "needs Python 3.11 or newer, found only $(python3 --version 2>&1 | tail -n 1)"
+    fi
+    fail "needs Python 3.11 or newer, found none: install python3.11 (with its venv module)"
+}
+
+# What .venv is made from: where it stands (its scripts hold the path) and what is in it.
+wanted_state() {
+    printf '%s\n' "$PWD"
+    cat requirements.txt requirements-dev.txt | cksum
+}
+
+set_up() {
+    local stamp=.venv/installed.stamp
+    if [ -x .venv/bin/python ] && new_enough .venv/bin/python &&
+        [ "$(cat "$stamp" 2>/dev/null)" = "$(wanted_state)" ]; then
+        say "environment .venv is up to date"
+        return
+    fi
+    if ! { [ -x .venv/bin/python ] && new_enough .venv/bin/python; } ||
+        { [ -f "$stamp" ] && [ "$(head -n 1 "$stamp")" != "$PWD" ]; }; then
+        local python
+        python=$(find_python)
+        say "making .venv with $("$python" --version)"
+        rm -rf .venv
+        "$python" -m venv .venv ||
+            fail "could not make .venv: on Debian and Ubuntu, install python3-venv"
+    fi
+    say "installing requirements-dev.txt"
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check \
+        -r requirements-dev.txt || fail "the installation failed; nothing was tested"
+    wanted_state >"$stamp"
+}
+
+folder_has_tests() {
+    [ -n "$(find "tests/$1" -name 'test_*.py' 2>/dev/null | head -n 1)" ]
+}
+
+run_pytest() {
+    local status=0
+    .venv/bin/python -m pytest -n auto "$@" || status=$?
+    if [ "$status" -eq 5 ]; then
+        say "no test matches: $*" >&2
+    fi
+    return "$status"
+}
+
+run_benchmarks() {
+    if [ ! -f scripts/bench/run.py ]; then
+        say "benchmarks skipped: there is no scripts/bench/run.py"
+    elif [ ! -d ../shared/bench ]; then
+        say "benchmarks skipped: the peers' ../shared/bench is not beside this folder"
+    else
+        say "benchmarks"
+        .venv/bin/python scripts/bench/run.py
+    fi
+}
+
+# Slow tests and the coverage of all code; core/ is held to its floor.
+run_all() {
+    local log=.venv/last-run.log
+    say "all tests, slow ones too, with coverage"
+    run_pytest --hypothesis-profile thorough --cov --cov-report= \
+        ${arguments[@]+"${arguments[@]}"} | tee "$log"
+    if [ "$narrowed" = yes ]; then
+        return
+    fi
+    say "coverage"
+    .venv/bin/python -m coverage report
+    .venv/bin/python scripts/coverage_floor.py
+    say "mutation check"
+    .venv/bin/python scripts/mutation.py
+    run_benchmarks
+    say "everything passed"
+    tail -n 1 "$log"
+}
+
+mode=fast
+narrowed=no
+some_folder=
+previous=
+arguments=()
+while [ $# -gt 0 ]; do
+    # The word after -k or -m is a name to look for, never a folder.
+    case "$previous $1" in
+    "-k "* | "-m "*) arguments+=("$1") ;;
+    *" --help" | *" -h")
+        usage
+        exit 0
+        ;;
+    *" --all") mode=all ;;
+    *" --setup-only") mode=setup ;;
+    *" unit" | *" integration" | *" crash" | *" e2e" | *" pine")
+        narrowed=yes
+        if folder_has_tests "$1"; then
+            arguments+=("tests/$1")
+            some_folder=yes
+        else
+            say "there are no tests in tests/$1 yet"
+            some_folder=${some_folder:-no}
+        fi
+        ;;
+    *)
+        narrowed=yes
+        arguments+=("$1")
+        ;;
+    esac
+    previous=$1
+    shift
+done
+if [ "$some_folder" = no ]; then
+    exit 0
+fi
+
+set_up
+case "$mode" in
+setup) ;;
+all) run_all ;;
+fast)
+    say "tests that are not slow"
+    run_pytest -m "not slow" ${arguments[@]+"${arguments[@]}"}
+    ;;
+esac
