@@ -30,6 +30,15 @@ class BarClosed:
 
 
 @dataclass(frozen=True, slots=True)
+class PriceMarked:
+    """An alert told an instrument's latest price and ATR."""
+
+    instrument: str
+    price: Decimal
+    atr: Decimal
+
+
+@dataclass(frozen=True, slots=True)
 class ExposureReserved:
     """An entry is on its way; until it is filled or dead it counts against every cap."""
 
@@ -84,5 +93,11 @@ class LayerReduced:
 
 
 BookEvent: TypeAlias = (
-    CapitalMoved | BarClosed | ExposureReserved | ExposureReleased | LayerOpened | LayerReduced
+    CapitalMoved
+    | BarClosed
+    | PriceMarked
+    | ExposureReserved
+    | ExposureReleased
+    | LayerOpened
+    | LayerReduced
 )

@@ -17,6 +17,7 @@ from core.book_events import (
     ExposureReserved,
     LayerOpened,
     LayerReduced,
+    PriceMarked,
 )
 from core.config import EquityBasis
 from core.errors import Rejected
@@ -168,6 +169,8 @@ class PortfolioStateManager:
                 self.move_capital(event)
             case BarClosed():
                 self.close_bar(event.instrument, event.close, event.atr, event.supertrend)
+            case PriceMarked():
+                self.mark(event)
             case LayerOpened():
                 self.open_layer(event)
             case LayerReduced():
@@ -196,6 +199,17 @@ class PortfolioStateManager:
         book.price = close
         book.atr = atr
         return book.stops.advance(book.layers, close, atr, supertrend) if book.layers else []
+
+    def mark(self, event: PriceMarked) -> None:
+        """Take an alert's price and ATR as the instrument's latest, if it can be one.
+
+        An alert is marked before it is judged, so that it is judged on the account as it is now.
+        """
+        price, atr = event.price, event.atr
+        if price.is_finite() and price > 0 and atr.is_finite() and atr > 0:
+            self._books[event.instrument].price = price
+            self._books[event.instrument].atr = atr
+            self._record(event)
 
     def open_layer(self, event: LayerOpened) -> Position:
         """Book an entry's fill as a new layer. Raises `Rejected` when the layer is open already."""
