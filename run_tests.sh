@@ -67,8 +67,10 @@ set_up() {
         python=$(find_python)
         say "making .venv with $("$python" --version)"
         rm -rf .venv
-        "$python" -m venv .venv ||
+        if ! "$python" -m venv .venv; then
+            rm -rf .venv
             fail "could not make .venv: on Debian and Ubuntu, install python3-venv"
+        fi
     fi
     say "installing requirements-dev.txt"
     .venv/bin/python -m pip install --quiet --disable-pip-version-check \
