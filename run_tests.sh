@@ -115,7 +115,7 @@ run_all() {
     .venv/bin/python -m coverage report
     .venv/bin/python scripts/coverage_floor.py
     say "mutation check"
-    .venv/bin/python scripts/mutation.py
+    .venv/bin/python -m scripts.mutation
     run_benchmarks
     say "everything passed"
     tail -n 1 "$log"
