@@ -38,10 +38,7 @@ def headline(
         ("Sharpe", ratio(metrics.sharpe)),
         ("Sortino", ratio(metrics.sortino)),
         ("Calmar", ratio(metrics.calmar)),
-        (
-            "Trades",
-            f"{grouped(trades.count, 0)} closed, layers open at the end: {result.open_layers}",
-        ),
+        ("Trades", _trades_text(result, trades, money)),
         ("Win rate", percent(trades.win_rate)),
         ("Average win", _optional(trades.average_win, money)),
         ("Average loss", _optional(trades.average_loss, money)),
@@ -100,6 +97,14 @@ def _drawdown_text(metrics: Metrics, money: MoneyText) -> str:
         f"{percent(drawdown.fraction)} ({fallen}), {drawdown.start} to {drawdown.trough}, "
         f"{end}, {drawdown.length_days} days"
     )
+
+
+def _trades_text(result: BacktestResult, trades: TradeFigures, money: MoneyText) -> str:
+    closed = f"{grouped(trades.count, 0)} closed"
+    if not result.open_layers:
+        return closed
+    open_pnl = money(result.net_pnl - trades.net_pnl)
+    return f"{closed}; layers open at the end: {result.open_layers}, net P&L {open_pnl}"
 
 
 def _optional(amount: Decimal | None, money: MoneyText) -> str:

@@ -65,7 +65,7 @@ def test_the_table_says_money_ratios_codes_limiters_and_notes() -> None:
     assert lines["Final equity"] == "Final equity 62,34,567.50"
     assert lines["Net P&L"] == "Net P&L 12,34,567.50 (24.7 %)"
     assert lines["Max drawdown"] == "Max drawdown n/a"
-    assert lines["Trades"] == "Trades 1 closed, layers open at the end: 2"
+    assert lines["Trades"] == "Trades 1 closed; layers open at the end: 2, net P&L 0.00"
     assert lines["ZERO_LOTS"] == "ZERO_LOTS 12,345"
     assert lines["margin"] == "margin 1"
     assert lines["BANK_NIFTY"].startswith("BANK_NIFTY 1 12,34,567.50 32.50 100.0 % n/a 1234.57 R")
