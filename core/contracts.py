@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 
-from core.errors import Rejected
+from core.errors import ConfigInvalid, Rejected
 from core.instruments import InstrumentCatalog, InstrumentKind, InstrumentSpec
 from core.ist import IST
 from core.market_calendar import MarketCalendar, SessionKind
@@ -49,6 +49,12 @@ class Contracts:
     """The contracts of every instrument. Answers are remembered."""
 
     def __init__(self, calendar: MarketCalendar, catalog: InstrumentCatalog) -> None:
+        """Raises ConfigInvalid for an instrument of an exchange that has no calendar."""
+        for spec in catalog.values():
+            if spec.calendar_exchange not in calendar.exchanges:
+                path = f"instruments.{spec.name}.calendar_exchange"
+                allowed = f"one of {', '.join(calendar.exchanges)} is expected"
+                raise ConfigInvalid(path, spec.calendar_exchange, allowed)
         self._calendar = calendar
         self._catalog = catalog
         self._expiries: dict[tuple[str, int, int], Expiry] = {}

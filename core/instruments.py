@@ -180,9 +180,8 @@ def _read_months(fields: Fields) -> tuple[int, ...]:
 
 def _read_point_value(fields: Fields) -> Decimal | None:
     """None where the point value is the contract's lot size."""
-    if fields.text("point_value") == _LOT_SIZE:
-        return None
-    return fields.decimal("point_value", above="0")
+    by_lot_size = fields.says("point_value", _LOT_SIZE)
+    return None if by_lot_size else fields.decimal("point_value", above="0")
 
 
 def _lot_value(row: Fields) -> int:

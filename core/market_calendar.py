@@ -94,6 +94,11 @@ class MarketCalendar:
         above.finish()
         return cls(exchanges)
 
+    @property
+    def exchanges(self) -> tuple[str, ...]:
+        """The exchanges whose days are known."""
+        return tuple(self._exchanges)
+
     def hours(self, exchange: str, day: date) -> tuple[time, time]:
         """Open and close of a regular day of the regime, whether or not `day` is a holiday.
 

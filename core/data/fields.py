@@ -83,6 +83,10 @@ class Fields:
         """Whether a layer has `key` (null counts as absent)."""
         return self._layer(key) is not None
 
+    def says(self, key: str, word: str) -> bool:
+        """Whether the value is exactly that word."""
+        return self._value(key)[1] == word
+
     def names(self) -> list[str]:
         """Every key of every layer, the lower layer's first."""
         below = self._under.names() if self._under is not None else []
