@@ -91,7 +91,7 @@ def mutants_of(repository: Path, file: str) -> Iterator[Mutant]:
         before = site.shown()
         for changed in _alternatives(site):
             site.put(ast.fix_missing_locations(ast.copy_location(changed, site.node)))
-            code = compile(tree, file, "exec")
+            code = compile(tree, f"<mutant of {file}>", "exec")
             change = f"{before} -> {site.shown()}"
             site.put(site.node)
             yield Mutant(file, site.node.lineno, site.function, change, code)
