@@ -1,5 +1,6 @@
 """Charges: the two worked examples to the paisa, each rate on its day, nothing rounded early."""
 
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 
@@ -156,6 +157,12 @@ def test_orders_are_cut_at_the_freeze_quantity_in_whole_lots(
     charges = SCHEDULE.exposure(spec, terms, Decimal(50_000), lots, TODAY, True)
     legs = 2 if instrument == "BANK_NIFTY" else 1
     assert charges.brokerage == 20 * orders * legs
+
+
+def test_without_a_freeze_quantity_one_order_carries_all_lots() -> None:
+    terms = replace(CONTRACTS.terms("GOLD_MINI", TODAY), freeze_quantity=None)
+    charges = SCHEDULE.exposure(CATALOG["GOLD_MINI"], terms, Decimal(1), 5000, TODAY, True)
+    assert charges.brokerage == 20
 
 
 def test_the_operators_rate_wins_from_its_day_on() -> None:

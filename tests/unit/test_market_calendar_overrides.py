@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 
+from core.data.fields import Fields
 from core.errors import ConfigInvalid, OutsideCoverage
+from core.exchange_days import ExchangeDays
 from core.market_calendar import MarketCalendar, SessionKind
 
 HOLIDAYS_OF_2027 = [
@@ -133,3 +135,9 @@ def test_windows_must_be_pairs_of_times_that_rise(windows: list[Any], place: str
     with pytest.raises(ConfigInvalid) as refusal:
         MarketCalendar.shipped({"NSE": {"special_sessions": [row]}})
     assert refusal.value.path == f"calendar.NSE.special_sessions[0].windows{place}"
+
+
+def test_an_exchange_without_a_covered_year_is_refused() -> None:
+    hours = [{"from": "1990-01-01", "open": "09:15", "close": "15:30"}]
+    with pytest.raises(ConfigInvalid, match="at least one year is required"):
+        ExchangeDays.read(Fields({"hours": hours}, "calendar.NSE"))
