@@ -1,0 +1,82 @@
+"""The market of a backtest: each day's contract, its charges, and whether entries are let through.
+
+A recorded bar or alert proves that its day was traded, so years without a published calendar can
+be tested; their expiries follow the rule alone.
+"""
+
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+from core.charges import ChargeSchedule
+from core.contracts import Contracts
+from core.entry_days import entries_refused_on
+from core.instruments import InstrumentCatalog
+from core.market_calendar import MarketCalendar
+from core.models import ContractTerms
+from core.signal_validator import Refused
+
+ZERO = Decimal(0)
+
+
+class BacktestMarket:
+    """Contracts, charges and days, looked up once a day."""
+
+    def __init__(
+        self,
+        calendar: MarketCalendar,
+        catalog: InstrumentCatalog,
+        charges: ChargeSchedule | None,
+        *,
+        special_sessions: bool,
+    ) -> None:
+        """`charges` is None for a run that pays none."""
+        self.calendar = calendar
+        self.catalog = catalog
+        self._contracts = Contracts(calendar, catalog)
+        self._charges = charges
+        self._special_sessions = special_sessions
+        self._blocked: dict[tuple[str, date], Refused | None] = {}
+
+    @classmethod
+    def shipped(
+        cls,
+        overrides: dict[str, Any] | None = None,
+        *,
+        with_charges: bool = True,
+        special_sessions: bool = False,
+    ) -> "BacktestMarket":
+        """The shipped data under the operator's overrides (keys `calendar`, `instruments`)."""
+        given = overrides or {}
+        return cls(
+            MarketCalendar.shipped(given.get("calendar")),
+            InstrumentCatalog.shipped(given.get("instruments")),
+            ChargeSchedule.shipped(given.get("charges")) if with_charges else None,
+            special_sessions=special_sessions,
+        )
+
+    def terms(self, instrument: str, day: date) -> ContractTerms:
+        """The contract that entries of that day trade."""
+        return self._contracts.terms(instrument, day)
+
+    def entries_blocked(self, instrument: str, day: date) -> Refused | None:
+        """Why the calendar refuses entries on that day, or None."""
+        key = (instrument, day)
+        if key not in self._blocked:
+            self._blocked[key] = entries_refused_on(
+                self.calendar,
+                self.catalog[instrument].calendar_exchange,
+                day,
+                special_sessions=self._special_sessions,
+                attested=True,
+            )
+        return self._blocked[key]
+
+    def charges(
+        self, terms: ContractTerms, price: Decimal, lots: int, day: date, *, opening: bool
+    ) -> Decimal:
+        """Rupees that a fill of `lots` of that contract costs."""
+        if self._charges is None:
+            return ZERO
+        spec = self.catalog[terms.instrument]
+        return self._charges.exposure(spec, terms, price, lots, day, opening).total
