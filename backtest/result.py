@@ -37,10 +37,10 @@ class EquityCurve:
     `risk` is the sum of the layers' risk to their current stops.
     """
 
-    epoch_s: array[float] = field(default_factory=lambda: array("d"))
-    equity: array[float] = field(default_factory=lambda: array("d"))
-    risk: array[float] = field(default_factory=lambda: array("d"))
-    margin: array[float] = field(default_factory=lambda: array("d"))
+    epoch_s: "array[float]" = field(default_factory=lambda: array("d"))
+    equity: "array[float]" = field(default_factory=lambda: array("d"))
+    risk: "array[float]" = field(default_factory=lambda: array("d"))
+    margin: "array[float]" = field(default_factory=lambda: array("d"))
 
     def append(self, epoch_s: float, equity: float, risk: float, margin: float) -> None:
         """Add one point."""
