@@ -257,7 +257,9 @@ class PortfolioStateManager:
             held = 0 if position is None else position.lots
             raise Rejected("NOT_HELD", f"{event.position_id}: {event.lots} lots asked, {held} held")
         gross = (event.price - position.entry_price) * event.lots * position.point_value
-        share = (position.entry_charges * event.lots / position.lots).quantize(PAISA)
+        share = position.entry_charges
+        if event.lots < position.lots:
+            share = (share * event.lots / position.lots).quantize(PAISA)
         position.entry_charges -= share
         risk_per_lot = (position.entry_price - position.initial_stop) * position.point_value
         trade = Trade(
