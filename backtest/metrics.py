@@ -130,7 +130,7 @@ def measure(result: BacktestResult) -> Metrics:
         sortino=sortino_ratio(daily),
         calmar=None if growth is None or drawdown is None else growth / drawdown.fraction,
         max_drawdown=drawdown,
-        time_in_market=time_in_market(result.curve),
+        time_in_market=time_in_market(result.curve, result.trades),
         months=months,
         best_month=max(months, key=lambda month: month.fraction, default=None),
         worst_month=min(months, key=lambda month: month.fraction, default=None),
@@ -232,14 +232,28 @@ def monthly_returns(daily: DailyEquity) -> tuple[MonthReturn, ...]:
     )
 
 
-def time_in_market(curve: EquityCurve) -> float | None:
-    """The share of the curve's clock time (nights included) with risk or margin in use."""
-    if len(curve) < 2:
+def time_in_market(curve: EquityCurve, trades: Sequence[Trade] = ()) -> float | None:
+    """The share of the curve's clock time (nights included) with risk or margin in use.
+
+    A curve that records neither (a replay) is answered from the times of its trades.
+    """
+    if len(curve) < 2 or curve.epoch_s[-1] <= curve.epoch_s[0]:
         return None
+    risk, margin = np.frombuffer(curve.risk), np.frombuffer(curve.margin)
+    held = (risk > 0) | (margin > 0)
     spans = np.diff(np.frombuffer(curve.epoch_s))
-    held = (np.frombuffer(curve.risk)[:-1] > 0) | (np.frombuffer(curve.margin)[:-1] > 0)
-    whole = float(spans.sum())
-    return float(spans[held].sum()) / whole if whole > 0 else None
+    in_market = float(spans[held[:-1]].sum()) if held.any() else _time_held(trades)
+    return min(in_market / float(spans.sum()), 1.0)
+
+
+def _time_held(trades: Sequence[Trade]) -> float:
+    """Seconds in which at least one of `trades` was open."""
+    total, until = 0.0, -math.inf
+    for trade in sorted(trades, key=lambda trade: trade.entry_time):
+        entered, left = trade.entry_time.timestamp(), trade.exit_time.timestamp()
+        total += max(0.0, left - max(entered, until))
+        until = max(until, left)
+    return total
 
 
 def trade_figures(trades: Iterable[Trade]) -> TradeFigures:

@@ -103,10 +103,9 @@ def _charts(result: BacktestResult) -> list[Chart]:
     drawn = []
     if len(result.curve):
         daily = daily_equity(result.curve, float(result.initial_capital))
-        drawn += [
-            charts.equity_and_drawdown(result.curve, daily),
-            charts.exposure(result.curve),
-        ]
+        drawn.append(charts.equity_and_drawdown(result.curve, daily))
+    if any(result.curve.risk) or any(result.curve.margin):
+        drawn.append(charts.exposure(result.curve))
     multiples = [r for trade in result.trades if (r := trade.r_multiple) is not None]
     if multiples:
         drawn.append(charts.r_histogram(np.array(multiples)))

@@ -163,6 +163,18 @@ def test_time_in_market_is_the_share_of_clock_time_with_risk_or_margin() -> None
     assert measure(result_of(curve)).time_in_market == pytest.approx(3 / 10)
 
 
+def test_time_in_market_of_a_curve_without_risk_is_the_time_of_its_trades() -> None:
+    days = weekdays(MONDAY, 5)
+    trades = [
+        closed_trade("1", days[1], entry_day=days[0]),  # Monday 10:30 to Tuesday 15:30
+        closed_trade("1", days[1], layer=2),  # within it
+        closed_trade("1", days[3], trade_no=2),  # five hours of Thursday
+    ]
+    curve = daily_curve([days[0], days[4]], [100.0, 103.0])  # four days of 24 hours
+    assert measure(result_of(curve, trades)).time_in_market == pytest.approx((29 + 5) / 96)
+    assert measure(result_of(curve)).time_in_market == 0.0
+
+
 def test_trade_figures_by_hand() -> None:
     pnls = ["300", "-100", "-50", "0", "-10", "-20", "-30", "100"]
     days = weekdays(MONDAY, len(pnls))
