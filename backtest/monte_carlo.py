@@ -1,9 +1,9 @@
 """What else could have come of the same trades: many orders of them, each compounded anew.
 
-What is drawn is the return of a whole trade (all layers of one trade number together, net of
-charges) on the realised equity when it was entered. Layers are kept together because they win and
-lose together; returns and not rupees are compounded because lots follow equity, so a rupee lost
-early weighs more than the same rupee lost late.
+What is drawn is the return of a whole trade (all layers of one instrument from its first entry
+until it is flat again, net of charges) on the realised equity when it was entered. Layers are
+kept together because they win and lose together; returns and not rupees are compounded because
+lots follow equity, so a rupee lost early weighs more than the same rupee lost late.
 
 - `shuffle` draws each trade once, in random order. The final equity is the same for every order
   (a product does not care), only the way there differs: it tells about drawdowns.
@@ -12,14 +12,15 @@ early weighs more than the same rupee lost late.
   varies. The block is the cube root of the number of trades where none is given (Hall, Horowitz &
   Jing 1995).
 
-Equity is only seen at the end of each trade: what it fell to inside a trade is not. Trades that
-overlapped in time follow each other here.
+Equity is only seen at the end of each trade: what it fell to inside a trade is not. Trades of two
+instruments that overlapped in time follow each other here.
 """
 
 import math
 from bisect import bisect_right
-from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from itertools import accumulate
 
@@ -107,17 +108,33 @@ def whole_trade_returns(result: BacktestResult) -> Floats:
         raise InputInvalid("monte carlo", "the run closed no trade, so there is nothing to draw")
     exits = [trade.exit_time for trade in by_exit]
     gained = [0.0, *accumulate(float(trade.net_pnl) for trade in by_exit)]
-    whole: defaultdict[tuple[str, int], list[Trade]] = defaultdict(list)
-    for trade in by_exit:
-        whole[trade.instrument, trade.trade_no].append(trade)
     returns = []
-    for layers in sorted(whole.values(), key=lambda layers: layers[-1].exit_time):
-        entered = min(layer.entry_time for layer in layers)
+    for layers in sorted(_whole_trades(by_exit), key=_last_exit):
+        entered = layers[0].entry_time
         equity = float(result.initial_capital) + gained[bisect_right(exits, entered)]
         if equity <= 0:
             raise InputInvalid("monte carlo", f"no equity is left at the entry of {entered}")
         returns.append(math.fsum(float(layer.net_pnl) for layer in layers) / equity)
     return np.array(returns)
+
+
+def _whole_trades(trades: Sequence[Trade]) -> list[list[Trade]]:
+    """Trades of one instrument that were open together, each list by entry."""
+    whole: list[list[Trade]] = []
+    until: datetime | None = None
+    for trade in sorted(trades, key=lambda trade: (trade.instrument, trade.entry_time)):
+        same = whole and whole[-1][0].instrument == trade.instrument
+        if same and until is not None and trade.entry_time < until:
+            whole[-1].append(trade)
+            until = max(until, trade.exit_time)
+        else:
+            whole.append([trade])
+            until = trade.exit_time
+    return whole
+
+
+def _last_exit(layers: Sequence[Trade]) -> datetime:
+    return max(layer.exit_time for layer in layers)
 
 
 def simulate(

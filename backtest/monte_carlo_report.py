@@ -72,7 +72,8 @@ def _notes(result: MonteCarloResult) -> tuple[str, ...]:
         else f"Trades are drawn with replacement in blocks of {result.block}."
     )
     common = (
-        "A trade is all layers of one trade number, as a return on the realised equity at entry.",
+        "A trade is an instrument's layers from first entry until flat, as a return on the "
+        "realised equity at entry.",
         f"The fan is of {grouped(len(result.kept_paths), 0)} paths, the figures of all.",
         "Equity is seen at the end of each trade: falls inside a trade are not.",
     )

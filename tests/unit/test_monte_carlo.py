@@ -20,12 +20,12 @@ MONDAY = date(2025, 1, 6)
 RETURNS = np.array([0.10, -0.05, 0.02, -0.20, 0.30, -0.01, 0.04, -0.03])
 
 
-def test_layers_of_one_trade_are_one_return_on_the_equity_at_its_entry() -> None:
+def test_layers_open_together_are_one_return_on_the_equity_at_their_entry() -> None:
     second_week, third_week = MONDAY + timedelta(7), MONDAY + timedelta(14)
     trades = [
         closed_trade("100", MONDAY, trade_no=1),
-        closed_trade("60", second_week, trade_no=2, layer=1),
-        closed_trade("-5", third_week, trade_no=2, layer=2, entry_day=second_week),
+        closed_trade("60", second_week + timedelta(1), trade_no=2, entry_day=second_week),
+        closed_trade("-5", third_week, trade_no=3, entry_day=second_week + timedelta(1)),
         closed_trade("-11", second_week, trade_no=2, instrument="GOLD_MINI"),
     ]
     returns = whole_trade_returns(result_of(trades=trades, capital="1000"))
@@ -34,11 +34,27 @@ def test_layers_of_one_trade_are_one_return_on_the_equity_at_its_entry() -> None
 
 def test_a_trade_entered_before_another_closed_does_not_count_its_profit() -> None:
     trades = [
-        closed_trade("100", MONDAY + timedelta(1), trade_no=1, entry_day=MONDAY),
-        closed_trade("50", MONDAY + timedelta(2), trade_no=2, entry_day=MONDAY),
+        closed_trade("100", MONDAY + timedelta(1), entry_day=MONDAY),
+        closed_trade("50", MONDAY + timedelta(2), entry_day=MONDAY, instrument="GOLD_MINI"),
     ]
     returns = whole_trade_returns(result_of(trades=trades, capital="1000"))
     assert returns.tolist() == pytest.approx([0.1, 0.05])
+
+
+@given(st.lists(st.tuples(st.integers(-90, 200), st.integers(0, 4)), min_size=1, max_size=30))
+def test_one_instruments_trades_compound_to_what_they_earned(
+    trades: list[tuple[int, int]],
+) -> None:
+    closed = [
+        closed_trade(
+            str(pnl), MONDAY + timedelta(place + length), entry_day=MONDAY + timedelta(place)
+        )
+        for place, (pnl, length) in enumerate(trades)
+    ]
+    capital = 100_000
+    returns = whole_trade_returns(result_of(trades=closed, capital=str(capital)))
+    earned = sum(pnl for pnl, _ in trades)
+    assert np.prod(1 + returns) == pytest.approx((capital + earned) / capital, rel=1e-12)
 
 
 def test_without_trades_or_without_equity_there_is_nothing_to_draw() -> None:
