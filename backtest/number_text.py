@@ -32,7 +32,8 @@ def rupees_short(amount: float) -> str:
 
 def percent(fraction: float | None, decimals: int = 1) -> str:
     """`12.3 %` for 0.123."""
-    return ABSENT if fraction is None else f"{fraction * 100:.{decimals}f} %"
+    # Adding 0.0 takes the sign off a zero.
+    return ABSENT if fraction is None else f"{round(fraction * 100, decimals) + 0.0:.{decimals}f} %"
 
 
 def ratio(value: float | None, decimals: int = 2) -> str:

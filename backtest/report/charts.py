@@ -70,7 +70,9 @@ def equity_and_drawdown(curve: EquityCurve, daily: DailyEquity) -> Chart:
     falls = -drawdown_series(daily)
     fall_places = drawn_places(falls)
     times = wall_clock(np.frombuffer(curve.epoch_s)[places])
-    upper = line(times, equity[places], "Equity", "--accent", hovertemplate="₹%{y:,.2f}")
+    upper = line(
+        times, equity[places], "Equity", "--accent", stepped=True, hovertemplate="₹%{y:,.2f}"
+    )
     lower = line(
         day_texts(daily.days[fall_places]),
         falls[fall_places],

@@ -44,4 +44,5 @@ def test_axes_show_lakh_and_crore(amount: float, text: str) -> None:
 
 def test_what_is_not_defined_reads_so() -> None:
     assert (percent(None), ratio(None)) == ("n/a", "n/a")
+    assert percent(-0.0001) == "0.0 %"
     assert (percent(-0.1234), ratio(1.005, 1)) == ("-12.3 %", "1.0")
