@@ -30,7 +30,7 @@ WINNER = [
     entry(1, "2024-01-01 09:15", "ENTRY-10L", "48000"),
 ]
 LOSER = [
-    exit_(2, "2024-01-04 09:15", "EXIT - Below ST", "48100.5", lots="4", net_pnl="-69451"),
+    exit_(2, "2024-01-04 09:15", "EXIT - Below ST", "48100.5", lots="4", net_pnl="-69441"),
     entry(2, "2024-01-03 09:15", "PYR1-4L", "48500", lots="4"),
 ]
 OPEN = [
@@ -56,9 +56,9 @@ def test_without_commission_the_net_is_the_gross() -> None:
 def test_the_largest_difference_counts_in_either_direction() -> None:
     result = replayed(export(*WINNER, *LOSER))
     differences = [row.difference for row in result.rows]
-    assert differences == [Decimal(5), Decimal("-3.07")]
-    assert result.max_abs_diff_per_trade == 5
-    assert (result.difference, result.export_net_pnl) == (Decimal("1.93"), Decimal(71769))
+    assert differences == [Decimal(5), Decimal("-13.07")]
+    assert result.max_abs_diff_per_trade == Decimal("13.07")
+    assert (result.difference, result.export_net_pnl) == (Decimal("-8.07"), Decimal(71779))
 
 
 def test_the_curve_steps_at_each_exit_from_the_first_entry_on() -> None:

@@ -327,6 +327,19 @@ def test_alerts_of_one_bar_follow_their_sequence(tmp_path: Path) -> None:
     ]
 
 
+def test_a_closed_bar_comes_after_its_exit_and_before_its_entry(tmp_path: Path) -> None:
+    lines = (FIXTURES / "alerts.jsonl").read_text(encoding="utf-8").splitlines()
+    at_one_bar = [json.loads(lines[place]) for place in (7, 1, 8)]
+    at_one_bar[1]["timestamp"] = at_one_bar[0]["timestamp"]
+    path = tmp_path / "alerts.json"
+    path.write_text("\n".join(json.dumps(alert) for alert in at_one_bar), encoding="utf-8")
+    assert [line[12:] for line in story(loaded(source(path, "GOLD_MINI")))] == [
+        "EXIT ALL",
+        "MARKET_DATA",
+        "BASE_ENTRY Long_1",
+    ]
+
+
 @pytest.mark.parametrize(
     ("body", "reason"),
     [

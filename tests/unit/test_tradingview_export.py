@@ -246,6 +246,13 @@ def test_a_row_without_a_trade_number_is_refused_by_line() -> None:
         parse_export("trades.csv", [lines[0], "x" + lines[1][1:], "x" + lines[2][1:]])
 
 
+def test_a_quote_that_is_never_closed_is_refused() -> None:
+    lines = export_text([EXIT, ENTRY]).splitlines(keepends=True)
+    swallowed = [lines[0], '"' + "x" * 200_000]
+    with pytest.raises(InputInvalid, match=r"trades\.csv, line 2: is not CSV"):
+        parse_export("trades.csv", swallowed)
+
+
 @pytest.mark.parametrize(
     ("text", "layer"),
     [

@@ -251,6 +251,10 @@ def test_an_exit_without_a_reason_is_refused() -> None:
     assert errors_of(EXIT | {"reason": " "}) == {"reason": ["must be text, not empty"]}
 
 
+def test_a_long_reason_is_cut_rather_than_costing_the_exit() -> None:
+    assert signal_of(EXIT | {"reason": "x" * 5000}).reason == "x" * 200
+
+
 @pytest.mark.parametrize(
     ("given_time", "understood"),
     [
@@ -427,6 +431,11 @@ def test_a_hand_made_pyramid_is_told_both_fields_it_lacks() -> None:
 def test_a_body_that_is_not_json_is_refused(body: bytes, problem: str) -> None:
     (told,) = errors_of_text(body)["body"]
     assert told.startswith(problem)
+
+
+@pytest.mark.parametrize("value", [BAR_OPEN, b"x", (1, 2), {1: 2}, {"\ud800": 1}])
+def test_what_is_not_json_is_refused_even_where_nobody_reads_it(value: object) -> None:
+    assert list(errors_of(EXIT | {"note": value})) == ["note"]
 
 
 def test_a_payload_nested_past_any_use_is_refused() -> None:
