@@ -71,6 +71,17 @@ class Bars:
     def __iter__(self) -> Iterator[Bar]:
         return (self[index] for index in range(len(self)))
 
+    def first(self, count: int) -> "Bars":
+        """The first `count` bars."""
+        return Bars(
+            self.epoch_s[:count],
+            self.open[:count],
+            self.high[:count],
+            self.low[:count],
+            self.close[:count],
+            self.notes,
+        )
+
     def __getitem__(self, index: int) -> Bar:
         return Bar(
             datetime.fromtimestamp(int(self.epoch_s[index]), IST),

@@ -338,6 +338,12 @@ def test_a_real_file_is_judged_row_by_row(shared: Path) -> None:
     assert (len(dropped), quality.missing_bars) == (17_948, 377)
 
 
+def test_the_first_bars_are_bars_of_their_own(file: Path) -> None:
+    bars, _ = read_bars(write(file, GOOD))
+    assert list(bars.first(2)) == list(bars)[:2]
+    assert len(bars.first(9)) == 3
+
+
 def test_columns_of_bars_must_be_of_one_length_and_times_must_rise() -> None:
     prices = np.array([1.0, 2.0])
     with pytest.raises(ValueError, match="one length"):
