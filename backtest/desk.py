@@ -59,7 +59,9 @@ class SimulatedDesk:
         terms = blocked = None
         if signal.type is not SignalType.EXIT and signal.instrument in self.book:
             day = signal.bar_time.date()
-            blocked = self._market.entries_blocked(signal.instrument, day)
+            blocked = self._market.entries_blocked(
+                signal.instrument, day, special_sessions=self._config.trade_special_sessions
+            )
             terms = self._market.terms(signal.instrument, day)
             self.book.mark(PriceMarked(signal.instrument, signal.price, signal.atr))
         decision = self._maker.decide(signal, self.book, terms, blocked=blocked)

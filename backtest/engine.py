@@ -5,7 +5,7 @@ filled, stops move, exits are carried out, then entries. The account is one for 
 """
 
 import time as stopwatch
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -17,15 +17,17 @@ from numpy.typing import NDArray
 from backtest.desk import SimulatedDesk
 from backtest.fills import FillAt, Slippage
 from backtest.market import BacktestMarket
+from backtest.progress import Progress, silent
 from backtest.result import BacktestResult, EquityCurve
-from backtest.signal_loader import LoadedSignal
+from backtest.sessions import DAY_S, IST_OFFSET_S
+from backtest.signal_loader import IndicatorValues, LoadedSignal
 from core.book_events import CapitalMoved
 from core.config import PortfolioConfig
 from core.errors import ConfigInvalid
 from core.ist import IST
 from core.models import MarketDataSignal, Signal, SignalType
 
-Progress = Callable[[int, int], None]
+STEPS_TOLD = 5000
 
 
 class AlertSource(Protocol):
@@ -39,12 +41,17 @@ class AlertSource(Protocol):
         """The closed bar at `index` as its alert."""
         ...
 
+    def values_at(self, index: int) -> IndicatorValues | None:
+        """The indicators of the closed bar at `index`; None while they warm up."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class BarFeed:
     """One instrument's bars, as the engine takes them. Columns are of equal length.
 
     `open_epoch_s` and `close_epoch_s` are when a bar opens and is known, `opens` its first price.
+    The run begins at `first_bar`; what comes before only warms indicators up.
     """
 
     instrument: str
@@ -52,9 +59,15 @@ class BarFeed:
     open_epoch_s: NDArray[np.int64]
     close_epoch_s: NDArray[np.int64]
     opens: NDArray[np.float64]
+    first_bar: int = 0
 
     def __len__(self) -> int:
         return len(self.open_epoch_s)
+
+    @property
+    def run_bars(self) -> NDArray[np.int64]:
+        """The places of the bars that are run."""
+        return np.arange(self.first_bar, len(self))
 
 
 class BacktestEngine:
@@ -78,32 +91,31 @@ class BacktestEngine:
         self._book = self.desk.book
         self._curve = EquityCurve()
 
-    def run_bars(
-        self, feeds: Sequence[BarFeed], progress: Progress | None = None
-    ) -> BacktestResult:
+    def run_bars(self, feeds: Sequence[BarFeed], progress: Progress = silent) -> BacktestResult:
         """Feed every bar of every instrument, by the time at which it is known."""
         started = stopwatch.perf_counter()
-        self._begin(min((int(feed.open_epoch_s[0]) for feed in feeds if len(feed)), default=0))
-        which, index = _in_time_order(feeds)
+        order = _in_time_order(feeds)
+        begins = [int(feed.open_epoch_s[feed.first_bar]) for feed in feeds if len(feed.run_bars)]
+        self._begin(min(begins, default=0))
         ask = [feed.source.on_bar for feed in feeds]
         layers = [self._book[feed.instrument].layers for feed in feeds]
         waiting = self.desk.waiting
         names = [feed.instrument for feed in feeds]
-        done = 0
-        for place, bar in zip(which, index, strict=True):
+        for done, (place, bar, ends_day) in enumerate(order):
             alerts = ask[place](bar)
             if alerts or layers[place] or waiting[names[place]]:
                 self._on_bar(feeds[place], bar, alerts)
-            done += 1
-            if progress is not None and not done % 5000:
-                progress(done, len(which))
-        return self._result("bars", done, stopwatch.perf_counter() - started)
+            elif ends_day:
+                self._mark(int(feeds[place].close_epoch_s[bar]))
+            if not done % STEPS_TOLD:
+                progress(done, len(order))
+        return self._result("bars", len(order), stopwatch.perf_counter() - started)
 
     def run_signals(
         self,
         signals: Sequence[LoadedSignal],
         feeds: Sequence[BarFeed] = (),
-        progress: Progress | None = None,
+        progress: Progress = silent,
     ) -> BacktestResult:
         """Feed alerts as they were recorded; bars, where given, trail the system's own stops.
 
@@ -122,7 +134,7 @@ class BacktestEngine:
                 self._on_recorded(signals[place], epoch_s)
             elif self._book[feeds[place].instrument].layers or self._waits(feeds[place]):
                 self._on_bar(feeds[place], bar, ())
-            if progress is not None and not done % 5000:
+            if not done % STEPS_TOLD:
                 progress(done, len(events))
         return self._result("signals", len(events), stopwatch.perf_counter() - started)
 
@@ -198,9 +210,9 @@ def _merged(
 ) -> list[tuple[int, int, int, int | None]]:
     """Signals (time, rank, place, None) and bars (time, rank, feed, bar), in order."""
     events: list[tuple[int, int, int, int | None]] = [
-        (int(epoch_s), 1, place, bar)
+        (epoch_s, 1, place, bar)
         for place, feed in enumerate(feeds)
-        for bar, epoch_s in enumerate(feed.open_epoch_s)
+        for bar, epoch_s in enumerate(feed.open_epoch_s.tolist())
     ]
     entered_at = -1
     for place, loaded in enumerate(signals):
@@ -213,10 +225,12 @@ def _merged(
     return events
 
 
-def _in_time_order(feeds: Sequence[BarFeed]) -> tuple[list[int], list[int]]:
-    """Feed and bar numbers of all bars by close time; at one time, in the feeds' order."""
-    closes = np.concatenate([feed.close_epoch_s for feed in feeds])
-    which = np.repeat(np.arange(len(feeds)), [len(feed) for feed in feeds])
-    index = np.concatenate([np.arange(len(feed)) for feed in feeds])
+def _in_time_order(feeds: Sequence[BarFeed]) -> list[tuple[int, int, bool]]:
+    """(feed, bar, whether it is the day's last of all) by close time, then by the feeds' order."""
+    index = np.concatenate([feed.run_bars for feed in feeds])
+    closes = np.concatenate([feed.close_epoch_s[feed.run_bars] for feed in feeds])
+    which = np.repeat(np.arange(len(feeds)), [len(feed.run_bars) for feed in feeds])
     order = np.lexsort((which, closes))
-    return which[order].tolist(), index[order].tolist()
+    days = (closes[order] + IST_OFFSET_S) // DAY_S
+    ends_day = np.append(np.diff(days) != 0, True)
+    return list(zip(which[order].tolist(), index[order].tolist(), ends_day.tolist(), strict=True))

@@ -4,6 +4,7 @@ A recorded bar or alert proves that its day was traded, so years without a publi
 be tested; their expiries follow the rule alone.
 """
 
+from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -11,12 +12,14 @@ from typing import Any
 from core.charges import ChargeSchedule
 from core.contracts import Contracts
 from core.entry_days import entries_refused_on
+from core.errors import ConfigInvalid
 from core.instruments import InstrumentCatalog
 from core.market_calendar import MarketCalendar
 from core.models import ContractTerms
 from core.signal_validator import Refused
 
 ZERO = Decimal(0)
+_OVERRIDES = ("calendar", "instruments", "charges")
 
 
 class BacktestMarket:
@@ -27,47 +30,50 @@ class BacktestMarket:
         calendar: MarketCalendar,
         catalog: InstrumentCatalog,
         charges: ChargeSchedule | None,
-        *,
-        special_sessions: bool,
     ) -> None:
         """`charges` is None for a run that pays none."""
         self.calendar = calendar
         self.catalog = catalog
         self._contracts = Contracts(calendar, catalog)
         self._charges = charges
-        self._special_sessions = special_sessions
-        self._blocked: dict[tuple[str, date], Refused | None] = {}
+        self._blocked: dict[tuple[str, date, bool], Refused | None] = {}
 
     @classmethod
     def shipped(
         cls,
-        overrides: dict[str, Any] | None = None,
+        overrides: Mapping[str, Any] | None = None,
         *,
         with_charges: bool = True,
-        special_sessions: bool = False,
     ) -> "BacktestMarket":
-        """The shipped data under the operator's overrides (keys `calendar`, `instruments`)."""
+        """The shipped data under the operator's overrides, by `calendar`, `instruments`, `charges`.
+
+        Raises `ConfigInvalid` with the path of what is wrong.
+        """
         given = overrides or {}
+        for key in given:
+            if key not in _OVERRIDES:
+                raise ConfigInvalid(key, given[key], f"known here: {', '.join(_OVERRIDES)}")
         return cls(
             MarketCalendar.shipped(given.get("calendar")),
             InstrumentCatalog.shipped(given.get("instruments")),
             ChargeSchedule.shipped(given.get("charges")) if with_charges else None,
-            special_sessions=special_sessions,
         )
 
     def terms(self, instrument: str, day: date) -> ContractTerms:
         """The contract that entries of that day trade."""
         return self._contracts.terms(instrument, day)
 
-    def entries_blocked(self, instrument: str, day: date) -> Refused | None:
+    def entries_blocked(
+        self, instrument: str, day: date, *, special_sessions: bool
+    ) -> Refused | None:
         """Why the calendar refuses entries on that day, or None."""
-        key = (instrument, day)
+        key = (instrument, day, special_sessions)
         if key not in self._blocked:
             self._blocked[key] = entries_refused_on(
                 self.calendar,
                 self.catalog[instrument].calendar_exchange,
                 day,
-                special_sessions=self._special_sessions,
+                special_sessions=special_sessions,
                 attested=True,
             )
         return self._blocked[key]

@@ -11,6 +11,8 @@ from backtest.headline import BREAKDOWN_COLUMNS, breakdown, counts, headline
 from backtest.metrics import Metrics, measure
 from backtest.result import BacktestResult
 
+LEFT_OUT_SHOWN = 10
+
 
 def print_result(result: BacktestResult, console: Console, metrics: Metrics | None = None) -> None:
     """Print headline figures, instruments, decisions, limiters and notes; money in rupees."""
@@ -23,6 +25,7 @@ def print_result(result: BacktestResult, console: Console, metrics: Metrics | No
     limiters = counts({limiter.value: count for limiter, count in result.limiters.items()})
     print_table(console, "Entries by limiter", ("limiter", "count"), limiters)
     print_notes(console, result.notes)
+    _print_left_out(console, result.left_out)
 
 
 def print_table(
@@ -43,6 +46,15 @@ def print_table(
         for line in _aligned(columns, rows):
             console.print(Text(line), soft_wrap=True)
         console.print()
+
+
+def _print_left_out(console: Console, rows: Sequence[str]) -> None:
+    if rows:
+        console.print(Text(f"{len(rows)} input rows left out", style="bold"))
+        print_notes(console, rows[:LEFT_OUT_SHOWN])
+    if len(rows) > LEFT_OUT_SHOWN:
+        hidden = len(rows) - LEFT_OUT_SHOWN
+        console.print(Text(f"... and {hidden} more; --json lists them all"))
 
 
 def _drawn(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:

@@ -96,7 +96,8 @@ def replay(
         open_layers=len(still_open),
         events=2 * len(export.trades) - len(still_open),
         elapsed_s=time.perf_counter() - started,
-        notes=_notes(export, still_open, point_value, commission_pct),
+        notes=_notes(still_open, point_value, commission_pct),
+        left_out=tuple(str(bad) for bad in export.bad_rows),
     )
     return ReplayResult(backtest, tuple(rows))
 
@@ -171,7 +172,6 @@ def _curve(
 
 
 def _notes(
-    export: TradingViewExport,
     still_open: Sequence[ExportTrade],
     point_value: Decimal,
     commission_pct: Decimal,
@@ -186,7 +186,4 @@ def _notes(
     unmarked = sum(trade.last is None for trade in still_open)
     if unmarked:
         notes.append(f"{unmarked} open trades have no last price in the export: taken at entry")
-    if export.bad_rows:
-        lines = ", ".join(str(bad.line) for bad in export.bad_rows[:10])
-        notes.append(f"{len(export.bad_rows)} rows left out (lines {lines})")
     return tuple(notes)

@@ -3,10 +3,9 @@
 from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import datetime
 from decimal import Decimal
 
-from core.ist import IST
 from core.models import Limiter, SignalType, Trade
 
 
@@ -52,13 +51,6 @@ class EquityCurve:
     def __len__(self) -> int:
         return len(self.epoch_s)
 
-    def daily(self) -> dict[date, float]:
-        """The last equity of each IST day that has a point, in date order."""
-        return {
-            datetime.fromtimestamp(epoch, IST).date(): equity
-            for epoch, equity in zip(self.epoch_s, self.equity, strict=True)
-        }
-
 
 @dataclass(frozen=True, slots=True)
 class BacktestResult:
@@ -66,7 +58,8 @@ class BacktestResult:
 
     `net_pnl` is final_equity - initial_capital, so it holds the open layers' P&L at their last
     price. `decisions` counts decision codes, `limiters` the entries by what limited their size.
-    `notes` are the assumptions and repairs a reader must know of.
+    `notes` are the assumptions and repairs a reader must know of, `left_out` the input rows that
+    were not taken, each with its reason.
     """
 
     kind: str
@@ -82,6 +75,7 @@ class BacktestResult:
     events: int = 0
     elapsed_s: float = 0.0
     notes: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
     @property
     def net_pnl(self) -> Decimal:

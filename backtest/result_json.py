@@ -38,6 +38,7 @@ def to_json(result: BacktestResult, metrics: Metrics | None = None) -> JsonObjec
         "events": result.events,
         "elapsed_s": result.elapsed_s,
         "notes": list(result.notes),
+        "left_out": list(result.left_out),
         "refusals": [_refusal_json(refusal) for refusal in result.refusals],
         "trades": [_trade_json(trade) for trade in result.trades],
         "equity_curve": _curve_json(result.curve),

@@ -239,7 +239,7 @@ class _Reading:
 
     def leave_out(self, line: int, reason: str) -> None:
         if not self.skip_bad_rows:
-            raise InputInvalid(self.source, reason, line)
+            raise InputInvalid(self.source, f"{reason} (--skip-bad-rows leaves it out)", line)
         self.bad_rows.append(BadRow(self.source, line, reason))
 
 

@@ -45,6 +45,9 @@ class BadRow:
     line: int
     reason: str
 
+    def __str__(self) -> str:
+        return f"{self.source}, line {self.line}: {self.reason}"
+
 
 @dataclass(frozen=True, slots=True)
 class ExportFill:

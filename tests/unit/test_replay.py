@@ -104,10 +104,12 @@ def test_the_parts_of_a_split_exit_are_recomputed_each() -> None:
     assert [row.trade.net_pnl for row in result.rows] == [100 * 4 * 35, 500 * 6 * 35]
 
 
-def test_rows_left_out_are_told_in_the_notes() -> None:
+def test_rows_left_out_are_listed_with_their_reason() -> None:
     bad = entry(9, "2024-01-08 09:15", "ENTRY-2L", "forty", lots="2")
     result = replayed(export(*WINNER, bad, skip_bad_rows=True))
-    assert result.backtest.notes[-1] == "1 rows left out (lines 4)"
+    (left_out,) = result.backtest.left_out
+    assert "line 4" in left_out
+    assert "forty" in left_out
     assert len(result.rows) == 1
 
 

@@ -1,0 +1,181 @@
+"""The `backtest` commands: read the options, run, and say what came out."""
+
+from datetime import date, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+from backtest.metrics import measure
+from backtest.options import FILE, RunOptions, amount, input_options, read_grid, read_options
+from backtest.output import print_result
+from backtest.progress import progress_bar
+from backtest.result import BacktestResult
+from backtest.result_json import JsonObject, to_json, write_json
+from backtest.walk_forward import Objective, Parameters, run_walk_forward, windows
+from backtest.walk_forward_output import print_walk_forward
+
+FOLDER = click.Path(file_okay=False, path_type=Path)
+OUT_FILE = click.Path(dir_okay=False, path_type=Path)
+JSON = click.option("--json", "json_out", type=OUT_FILE, help="Write the result as JSON.")
+REPORT = click.option("--report", type=FOLDER, help="Write a page with charts into this folder.")
+
+
+@click.group(invoke_without_command=True)
+@click.option("--replay", type=FILE, help="Replay a TradingView export as it was traded.")
+@click.option("--instrument", default="BANK_NIFTY", show_default=True, help="For --replay.")
+@click.option("--point-value", help="Rupees a point a lot, for --replay (35 for lots of 35).")
+@click.option("--commission-pct", default="0", show_default=True, help="A side, for --replay.")
+@input_options
+@JSON
+@REPORT
+@click.pass_context
+def backtest(
+    ctx: click.Context, /, json_out: Path | None, report: Path | None, **given: Any
+) -> None:
+    """Test on past alerts or bars, with the rules, sizes and stops that trade live."""
+    if ctx.invoked_subcommand is not None:
+        return
+    console = Console()
+    if given["replay"] is not None:
+        _replay(console, given, json_out, report)
+    else:
+        result = _run(console, read_options(given))
+        _tell(console, result, {}, json_out, report)
+
+
+@backtest.command("monte-carlo")
+@click.option("--runs", type=click.IntRange(1), default=10_000, show_default=True)
+@click.option(
+    "--method",
+    type=click.Choice(["block_bootstrap", "shuffle"]),
+    default="block_bootstrap",
+    show_default=True,
+    help="Draw blocks of trades with replacement, or only reorder them.",
+)
+@click.option("--block", type=click.IntRange(1), help="Trades a block [cube root of their number].")
+@click.option(
+    "--ruin-pct",
+    type=click.FloatRange(0, 100),
+    default=50.0,
+    show_default=True,
+    help="Ruined is a path that falls below this share of the capital.",
+)
+@click.option("--seed", type=int, default=1, show_default=True)
+@input_options
+@REPORT
+def monte_carlo(report: Path | None, **given: Any) -> None:
+    """Ask how much of a result was luck: the same trades in thousands of other orders."""
+    from backtest.monte_carlo import Method, simulate, whole_trade_returns
+    from backtest.monte_carlo_report import print_monte_carlo, write_monte_carlo_report
+
+    console = Console()
+    options = read_options(given)
+    returns = whole_trade_returns(_run(console, options))
+    with progress_bar(Console(stderr=True), "paths") as progress:
+        drawn = simulate(
+            returns,
+            float(options.capital),
+            method=Method(given["method"]),
+            runs=given["runs"],
+            block=given["block"],
+            seed=given["seed"],
+            ruin_fraction=given["ruin_pct"] / 100,
+            progress=progress,
+        )
+    print_monte_carlo(drawn, console)
+    if report is not None:
+        _say_written(console, write_monte_carlo_report(drawn, report))
+
+
+@backtest.command("walk-forward")
+@click.option(
+    "--grid",
+    multiple=True,
+    required=True,
+    metavar="PATH=V1,V2",
+    help="A setting and its values: instruments.BANK_NIFTY.strategy.er_threshold=0.7,0.8",
+)
+@click.option("--train-months", type=click.IntRange(1), default=12, show_default=True)
+@click.option("--test-months", type=click.IntRange(1), default=3, show_default=True)
+@click.option(
+    "--objective",
+    type=click.Choice([objective.value for objective in Objective]),
+    default=Objective.SHARPE.value,
+    show_default=True,
+    help="What the best is by.",
+)
+@input_options
+def walk_forward(
+    grid: tuple[str, ...], train_months: int, test_months: int, objective: str, **given: Any
+) -> None:
+    """Choose settings on the past, judge them on what came after, window by window."""
+    from backtest.runs import prepare, with_settings
+
+    console = Console()
+    prepared = prepare(read_options(given))
+    first, last = prepared.days
+
+    def run(parameters: Parameters, start: date, end: date) -> BacktestResult:
+        return prepared.run_span(with_settings(prepared.settings, parameters), start, end)
+
+    spans = windows(first, last + timedelta(days=1), train_months, test_months)
+    with progress_bar(Console(stderr=True), "runs") as progress:
+        found = run_walk_forward(run, read_grid(grid), spans, Objective(objective), progress)
+    print_walk_forward(found, console)
+
+
+def _run(console: Console, options: RunOptions) -> BacktestResult:
+    from backtest.runs import prepare
+
+    prepared = prepare(options)
+    with progress_bar(Console(stderr=True), "bars") as progress:
+        return prepared.run(progress=progress)
+
+
+def _replay(
+    console: Console, given: dict[str, Any], json_out: Path | None, report: Path | None
+) -> None:
+    from backtest.replay import replay
+    from backtest.replay_output import print_replay, replay_json
+    from backtest.tradingview_export import read_export
+
+    if given["point_value"] is None:
+        raise click.UsageError("--replay needs --point-value: rupees a point a lot, such as 35")
+    replayed = replay(
+        read_export(given["replay"], given["skip_bad_rows"]),
+        given["instrument"],
+        amount("--point-value", given["point_value"]),
+        amount("--commission-pct", given["commission_pct"], least=Decimal(0)),
+        amount("--capital", given["capital"]),
+    )
+    _tell(console, replayed.backtest, replay_json(replayed), json_out, report)
+    print_replay(replayed, console)
+
+
+def _tell(
+    console: Console,
+    result: BacktestResult,
+    extra: JsonObject,
+    json_out: Path | None,
+    report: Path | None,
+) -> None:
+    """Write the result where that was asked for, and print it."""
+    metrics = measure(result)
+    written: list[Path] = []
+    if json_out is not None:
+        write_json({**to_json(result, metrics), **extra}, json_out)
+        written.append(json_out)
+    if report is not None:
+        from backtest.report.backtest_page import write_report
+
+        written.append(write_report(result, metrics, report))
+    print_result(result, console, metrics)
+    for path in written:
+        _say_written(console, path)
+
+
+def _say_written(console: Console, path: Path) -> None:
+    console.print(f"wrote {path}", markup=False, highlight=False, soft_wrap=True)
