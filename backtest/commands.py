@@ -9,6 +9,7 @@ import click
 from rich.console import Console
 
 from backtest.metrics import measure
+from backtest.monte_carlo import Method, simulate, whole_trade_returns
 from backtest.options import FILE, RunOptions, amount, input_options, read_grid, read_options
 from backtest.output import print_result
 from backtest.progress import progress_bar
@@ -50,8 +51,8 @@ def backtest(
 @click.option("--runs", type=click.IntRange(1), default=10_000, show_default=True)
 @click.option(
     "--method",
-    type=click.Choice(["block_bootstrap", "shuffle"]),
-    default="block_bootstrap",
+    type=click.Choice([method.value for method in Method]),
+    default=Method.BLOCK_BOOTSTRAP.value,
     show_default=True,
     help="Draw blocks of trades with replacement, or only reorder them.",
 )
@@ -68,7 +69,6 @@ def backtest(
 @REPORT
 def monte_carlo(report: Path | None, **given: Any) -> None:
     """Ask how much of a result was luck: the same trades in thousands of other orders."""
-    from backtest.monte_carlo import Method, simulate, whole_trade_returns
     from backtest.monte_carlo_report import print_monte_carlo, write_monte_carlo_report
 
     console = Console()

@@ -125,7 +125,7 @@ def prepare(options: RunOptions) -> PreparedRun:
         bars[name], quality = read_bars(
             path, OnBadBars(options.on_bad_bars), partial(market.calendar.hours, exchange)
         )
-        notes += quality.notes()
+        notes += replace(quality, source=path.name).notes()
     notes.append(ROLL_NOTE)
     if options.charges:
         notes.append(PREMIUM_NOTE)

@@ -1,5 +1,6 @@
 """A walk-forward run as a table: each window's past and what came after, side by side."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 from rich.console import Console
@@ -50,8 +51,13 @@ def _row(done: FinishedWindow) -> tuple[str, ...]:
 
 
 def parameters_text(parameters: Parameters) -> str:
-    """`er=0.8 rsi=70`."""
-    return " ".join(f"{name}={value}" for name, value in parameters.items())
+    """`er_threshold=0.8 rsi_threshold=70`: a dotted name's end, or all of it where ends clash."""
+    ends = Counter(name.rpartition(".")[2] for name in parameters)
+    texts = []
+    for name, value in parameters.items():
+        end = name.rpartition(".")[2]
+        texts.append(f"{end if ends[end] == 1 else name}={value}")
+    return " ".join(texts)
 
 
 def _drawdown(metrics: Metrics) -> str:
