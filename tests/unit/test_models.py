@@ -1,6 +1,6 @@
 """The vocabulary: layers, trades, contracts, errors and times say what they say."""
 
-from dataclasses import FrozenInstanceError, replace
+from dataclasses import FrozenInstanceError, fields, replace
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 
@@ -19,7 +19,7 @@ from core.errors import (
     Retryable,
 )
 from core.ist import IST, as_ist
-from core.models import MAX_LAYERS, SignalType, layer_name
+from core.models import MAX_LAYERS, Position, SignalType, layer_name
 from tests.fixtures.rules import BANK, MORNING, base_entry, book, opened, reduced, terms
 
 
@@ -66,12 +66,13 @@ def test_a_layers_open_pnl_is_before_charges() -> None:
         (49_800, 50_400, 6_000, 1.9),  # net of charges
         (49_800, 49_800, 0, -1.0),
         (49_900, 50_400, 0, 4.0),
+        ("49999.999", 50_000, 0, 0.0),  # 0.001 x 300: thirty paise are a risk too
         (50_000, 50_400, 0, None),  # no risk was recorded
         (50_100, 50_400, 0, None),
     ],
 )
 def test_a_trade_is_told_in_units_of_the_risk_first_taken(
-    stop: int, price: int, charges: int, multiple: float | None
+    stop: int | str, price: int, charges: int, multiple: float | None
 ) -> None:
     held = book(opened(initial_stop=stop))
     trade = held.reduce_layer(reduced(held[BANK].layers[0], 10, price, charges=charges))
@@ -90,6 +91,17 @@ def test_a_trade_is_told_in_units_of_the_risk_first_taken(
 def test_margin_a_lot(price: str, quote: str | None, margin: str) -> None:
     broker = None if quote is None else Decimal(quote)
     assert terms().margin_per_lot(Decimal(price), broker) == Decimal(margin)
+
+
+def test_what_a_contract_or_a_layer_is_not_told_is_nothing() -> None:
+    assert terms().provisional is False
+    assert terms().freeze_quantity is None
+    layer = book(opened(charges=100))[BANK].layers[0]
+    kept = {item.name: getattr(layer, item.name) for item in fields(Position)}
+    for name in ("limiter", "symbol", "entry_charges"):
+        kept.pop(name)
+    bare = Position(**kept)
+    assert (bare.limiter, bare.symbol, bare.entry_charges) == (None, None, Decimal(0))
 
 
 def test_alerts_are_values() -> None:

@@ -316,6 +316,12 @@ def test_a_price_that_cannot_be_one_is_not_taken(price: str, atr: str) -> None:
     assert held.journal == []
 
 
+def test_a_price_of_less_than_a_rupee_is_one() -> None:
+    held = book()
+    held.mark(PriceMarked(BANK, Decimal("0.05"), Decimal("0.01")))
+    assert row(held[BANK].price, held[BANK].atr) == (Decimal("0.05"), Decimal("0.01"))
+
+
 def test_an_alerts_price_and_atr_are_the_latest_and_move_no_stop() -> None:
     held = book(opened())
     held.mark(PriceMarked(BANK, Decimal(51_000), Decimal(300)))
@@ -354,6 +360,16 @@ def test_a_booking_that_does_not_fit_is_refused_and_changes_nothing(change: Any,
     assert BANK in str(refusal.value)
     assert held.snapshot() == before
     assert held.journal == []
+
+
+def test_a_refused_exit_says_what_is_held() -> None:
+    held = book(opened())
+    event = reduced(position(held), 11, 50_100)
+    with pytest.raises(Rejected, match="BANK_NIFTY/1/Long_1: 11 lots asked, 10 held"):
+        held.reduce_layer(event)
+    held.reduce_layer(reduced(position(held), 10, 50_100))
+    with pytest.raises(Rejected, match="BANK_NIFTY/1/Long_1: 11 lots asked, 0 held"):
+        held.reduce_layer(event)
 
 
 def test_snapshots_tell_books_apart() -> None:

@@ -396,6 +396,8 @@ def test_without_an_open_base_layer_an_add_has_nothing_to_grow_from() -> None:
     size = sizer(config()).pyramid(inputs(add(layer=3), held=held))
     assert (size.lots, size.limiter) == (0, PROFIT)
     assert lots_by_limiter(size)[PREVIOUS] == 2  # half of Long_2
+    flat = sizer(config(pyramid={"previous_layer_fraction": "1"})).pyramid(inputs(add()))
+    assert lots_by_limiter(flat)[PREVIOUS] == 0
 
 
 def test_a_near_stop_counts_as_a_quarter_of_atr_for_an_add_too() -> None:
