@@ -1,0 +1,173 @@
+"""The command line as a user meets it: helpful texts, one-line errors, files where asked."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from portfolio_manager import main
+
+ROOT = Path(__file__).resolve().parents[2]
+HEADER = "time,open,high,low,close\n"
+BARS = HEADER + "".join(
+    f"2026-03-09T{time}:00+05:30,50000,50010,49990,50005\n"
+    for time in ("09:15", "10:30", "11:45", "13:00", "14:15")
+)
+EXPORT = (
+    "\ufeffTrade #,Type,Date/Time,Signal,Price INR,Position size (qty),Position size (value),"
+    "Net P&L INR,Net P&L %,Run-up INR,Run-up %,Drawdown INR,Drawdown %,"
+    "Cumulative P&L INR,Cumulative P&L %\n"
+    "1,Exit long,2026-03-09 14:15,EXIT - Below ST,50100,2,100000,6900,0.1,0,0,0,0,6900,0.1\n"
+    "1,Entry long,2026-03-09 09:15,ENTRY-2L,50000,2,100000,6900,0.1,0,0,0,0,6900,0.1\n"
+)
+
+
+def invoke(*arguments: str) -> Result:
+    return CliRunner().invoke(main, arguments, catch_exceptions=False)
+
+
+@pytest.fixture
+def bars(tmp_path: Path) -> Path:
+    path = tmp_path / "bars.csv"
+    path.write_text(BARS)
+    return path
+
+
+@pytest.fixture
+def export(tmp_path: Path) -> Path:
+    path = tmp_path / "export.csv"
+    path.write_text(EXPORT, encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--help",),
+        ("backtest", "--help"),
+        ("backtest", "monte-carlo", "--help"),
+        ("backtest", "walk-forward", "--help"),
+    ],
+)
+def test_every_command_explains_itself(arguments: tuple[str, ...]) -> None:
+    result = invoke(*arguments)
+    assert result.exit_code == 0
+    assert "Usage:" in result.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("nonsense",), "No such command 'nonsense'"),
+        (("backtest",), "nothing to test"),
+        (("backtest", "--bars", "BANK_NIFTY"), "write NAME=VALUE"),
+        (("backtest", "--bars", "BANK_NIFTY=/nowhere.csv"), "there is no file /nowhere.csv"),
+        (("backtest", "--bars", "COPPER={bars}"), "the instruments are BANK_NIFTY, GOLD_MINI"),
+        (("backtest", "--signals", "{export}"), "FILE:INSTRUMENT"),
+        (("backtest", "--signals", "{export}:BANK_NIFTY"), "do not say ATR, ER, ST"),
+        (("backtest", "--signals", "{export}:COPPER"), "'COPPER' is not one of"),
+        (("backtest", "--sample", "--bars", "BANK_NIFTY={bars}"), "--sample brings its own"),
+        (("backtest", "--sample", "--capital", "much"), "--capital: 'much' is not allowed"),
+        (("backtest", "--sample", "--capital", "-5"), "--capital: '-5' is not allowed"),
+        (("backtest", "--sample", "--slippage", "x"), "slippage: 'x' is not allowed"),
+        (("backtest", "--sample", "--timeframe", "BANK_NIFTY=0"), "minutes from 1 to 1440"),
+        (("backtest", "--sample", "--timeframe", "BANK_NIFTY=7"), "only finer bars"),
+        (("backtest", "--sample", "--config", "{bars}"), "is not JSON"),
+        (("backtest", "--sample", "--json", "{bars}/x/y.json"), "Not a directory"),
+        (("backtest", "--replay", "{export}"), "--replay needs --point-value"),
+        (("backtest", "--replay", "{bars}", "--point-value", "35"), "column"),
+        (("backtest", "--bars", "BANK_NIFTY={export}"), "time column"),
+        (("backtest", "monte-carlo", "--bars", "BANK_NIFTY={bars}"), "closed no trade"),
+        (
+            ("backtest", "walk-forward", "--sample", "--grid", "pyramid.max_adds=9,x"),
+            "pyramid.max_adds: 9 is not allowed",
+        ),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_error_and_no_traceback(
+    arguments: tuple[str, ...], told: str, bars: Path, export: Path
+) -> None:
+    result = invoke(*(text.format(bars=bars, export=export) for text in arguments))
+    assert result.exit_code != 0
+    assert told in result.output
+    assert "Traceback" not in result.output
+    assert result.output.count("Error: ") == 1
+
+
+def test_a_wrong_setting_is_named_by_its_path(tmp_path: Path) -> None:
+    config = tmp_path / "portfolio_config.json"
+    config.write_text('{"instruments": {"GOLD_MINI": {"trading": {"risk_pct": 99}}}}')
+    result = invoke("backtest", "--sample", "--config", str(config))
+    assert result.exit_code == 1
+    assert "instruments.GOLD_MINI.trading.risk_pct: 99 is not allowed" in result.output
+    assert "above 0 to 10" in result.output
+
+
+def test_debug_shows_the_traceback(bars: Path) -> None:
+    with pytest.raises(Exception, match="slippage"):
+        invoke("--debug", "backtest", "--bars", f"BANK_NIFTY={bars}", "--slippage", "x")
+
+
+def test_a_replay_writes_how_far_it_is_from_the_export(export: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.json"
+    result = invoke(
+        "backtest", "--replay", str(export), "--point-value", "35",
+        "--commission-pct", "0.1", "--json", str(out),
+    )  # fmt: skip
+    assert result.exit_code == 0
+    document = json.loads(out.read_text())
+    # 100 x 2 x 35 less 0.1 % of 35,00,000 and of 35,07,000: 7,000 - 7,007 = -7
+    assert document["net_pnl"] == "-7"
+    assert document["export_net_pnl"] == "6900"
+    assert document["max_abs_diff_per_trade"] == "6907"
+    assert document["replayed"][0]["line"] == 2
+
+
+def test_the_sample_runs_and_says_that_it_is_synthetic(tmp_path: Path) -> None:
+    out, folder = tmp_path / "out.json", tmp_path / "report"
+    result = invoke("backtest", "--sample", "--json", str(out), "--report", str(folder))
+    assert result.exit_code == 0
+    assert "synthetic" in result.output
+    document = json.loads(out.read_text())
+    wanted = {
+        "initial_capital", "final_equity", "net_pnl", "charges", "trades", "decisions",
+        "limiters", "metrics", "equity_curve", "trades_hash", "events", "elapsed_s",
+    }  # fmt: skip
+    assert wanted <= document.keys()
+    assert {trade["instrument"] for trade in document["trades"]} == {"BANK_NIFTY", "GOLD_MINI"}
+    page = (folder / "backtest.html").read_text(encoding="utf-8")
+    assert "Plotly" in page
+
+
+def test_skipped_rows_are_counted_and_listed(export: Path, bars: Path) -> None:
+    result = invoke(
+        "backtest", "--signals", f"{export}:BANK_NIFTY", "--bars", f"BANK_NIFTY={bars}",
+        "--skip-bad-rows",
+    )  # fmt: skip
+    assert result.exit_code == 0
+    assert "1 input rows left out" in result.output
+    assert "line 3: the bars have no values" in result.output
+
+
+def test_market_data_can_be_overridden_and_strange_keys_are_refused(
+    tmp_path: Path, bars: Path
+) -> None:
+    overrides = tmp_path / "overrides.json"
+    overrides.write_text('{"holidays": {}}')
+    result = invoke(
+        "backtest", "--bars", f"BANK_NIFTY={bars}", "--market-overrides", str(overrides)
+    )
+    assert result.exit_code == 1
+    assert "holidays" in result.output
+
+
+def test_help_is_quick_to_import() -> None:
+    """`--help` and unknown commands do not wait for numpy or plotly."""
+    code = "import sys, portfolio_manager; print('numpy' in sys.modules, 'plotly' in sys.modules)"
+    told = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True
+    )
+    assert told.stdout.split() == ["False", "False"]
