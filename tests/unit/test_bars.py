@@ -181,7 +181,9 @@ def test_of_equal_times_repair_keeps_the_last_and_drop_the_first(file: Path) -> 
     row = "2025-01-06T09:30:00+05:30,104,111,101,110"
     write(file, [*GOOD, row])
     assert read_bars(file, OnBadBars.REPAIR)[0].close.tolist() == [104, 110, 99]
-    assert read_bars(file, OnBadBars.DROP)[0].close.tolist() == [104, 102, 99]
+    bars, quality = read_bars(file, OnBadBars.DROP)
+    assert bars.close.tolist() == [104, 102, 99]
+    assert quality.faults == {BarFault.DUPLICATE: 1}
 
 
 def test_an_unusable_row_does_not_take_the_place_of_a_good_one_of_its_time(file: Path) -> None:

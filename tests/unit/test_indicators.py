@@ -54,6 +54,7 @@ def agrees(ours: Floats, theirs: Sequence[float | None]) -> None:
 steady = st.one_of(
     st.tuples(st.integers(-400, 400), st.integers(0, 200), st.integers(0, 200)),
     st.tuples(st.integers(-3, 3), st.integers(0, 1), st.integers(0, 1)),
+    st.tuples(st.integers(0, 60), st.integers(0, 20), st.sampled_from([0, 0, 0, 4000])),
 )
 markets = st.one_of(
     st.lists(steady, min_size=1, max_size=90),
@@ -194,6 +195,22 @@ def test_supertrend_direction_is_minus_one_in_an_up_trend() -> None:
 def test_rsi_of_a_flat_market_is_100_and_of_a_falling_one_0() -> None:
     assert indicators.rsi(market_of([(0, 0, 0)] * 20).close, 6)[-1] == 100.0
     assert indicators.rsi(market_of([(-5, 0, 0)] * 20).close, 6)[-1] == 0.0
+
+
+def test_rsi_is_exactly_100_once_the_last_loss_has_faded_into_dust() -> None:
+    market = market_of([(-1, 0, 0), *[(10, 0, 0)] * 120])
+    assert indicators.rsi(market.close, 6)[-1] == 100.0
+    market = market_of([(1, 0, 0), *[(-10, 0, 0)] * 120])
+    assert indicators.rsi(market.close, 6)[-1] == 0.0
+
+
+def test_a_wick_through_the_rising_band_does_not_turn_supertrend() -> None:
+    rise, wick, after = [(60, 5, 5)] * 20, (10, 5, 4000), (20, 5, 5)
+    market = market_of([*rise, wick, after])
+    line, direction = indicators.supertrend(*market, indicators.atr(*market, 10), 1.5)
+    middle = (market.high[-2] + market.low[-2]) / 2
+    assert middle + 1.5 * indicators.atr(*market, 10)[-2] < line[-2], "the bands must cross"
+    assert direction[-2:].tolist() == [-1.0, -1.0]
 
 
 def test_equal_moves_up_and_down_are_no_directional_movement_despite_float_dust() -> None:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from backtest import indicators
 from backtest.bars import Bars
 from backtest.indicators import Floats
 from backtest.strategy import (
@@ -153,6 +154,37 @@ def test_an_entry_needs_all_seven_conditions_and_no_more() -> None:
     together = np.logical_and.reduce([getattr(known, name) for name in CONDITIONS])
     assert known.long_entry.tolist() == together.tolist()
     assert known.long_entry.any()
+
+
+def test_each_column_is_its_indicator_with_its_own_lengths() -> None:
+    params = StrategyParams(
+        rsi_length=5,
+        ema_length=50,
+        donchian_length=7,
+        adx_length=11,
+        adx_smoothing=13,
+        er_length=4,
+        atr_length=9,
+        supertrend_length=8,
+        supertrend_factor=2.5,
+        roc_length=6,
+    )
+    high, low, close = MARKET.high, MARKET.low, MARKET.close
+    trend = indicators.supertrend(high, low, close, indicators.atr(high, low, close, 8), 2.5)
+    expected = {
+        "rsi": indicators.rsi(close, 5),
+        "ema": indicators.ema(close, 50),
+        "dc_upper": indicators.donchian_upper(high, 7),
+        "adx": indicators.dmi(high, low, close, 11, 13).adx,
+        "er": indicators.efficiency_ratio(close, 4),
+        "atr": indicators.atr(high, low, close, 9),
+        "supertrend": trend.line,
+        "supertrend_direction": trend.direction,
+        "roc": indicators.roc(close, 6),
+    }
+    known = compute(MARKET, params)
+    for name, values in expected.items():
+        np.testing.assert_array_equal(getattr(known, name), values, err_msg=name)
 
 
 def test_the_conditions_are_the_rules_on_the_indicators() -> None:
