@@ -198,9 +198,9 @@ def test_rsi_of_a_flat_market_is_100_and_of_a_falling_one_0() -> None:
 
 
 def test_rsi_is_exactly_100_once_the_last_loss_has_faded_into_dust() -> None:
-    market = market_of([(-1, 0, 0), *[(10, 0, 0)] * 120])
+    market = market_of([(0, 0, 0), (-1, 0, 0), *[(10, 0, 0)] * 120])
     assert indicators.rsi(market.close, 6)[-1] == 100.0
-    market = market_of([(1, 0, 0), *[(-10, 0, 0)] * 120])
+    market = market_of([(0, 0, 0), (1, 0, 0), *[(-10, 0, 0)] * 120])
     assert indicators.rsi(market.close, 6)[-1] == 0.0
 
 
