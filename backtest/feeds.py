@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import date, datetime, time
+from functools import partial
 
 import numpy as np
 
@@ -29,11 +30,7 @@ def bar_feed(
     `InputInvalid` when the bars are coarser than the timeframe.
     """
     minutes = config.instruments[instrument].strategy.timeframe_min
-    exchange = market.catalog[instrument].calendar_exchange
-
-    def hours(day: date) -> tuple[time, time]:
-        return market.calendar.hours(exchange, day)
-
+    hours = partial(market.hours, instrument)
     coarse = resample(bars, minutes, hours)
     begins = 0 if start is None else int(datetime.combine(start, time(), IST).timestamp())
     params = StrategyParams.from_config(config, instrument, start, end)

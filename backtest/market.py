@@ -5,7 +5,7 @@ be tested; their expiries follow the rule alone.
 """
 
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, time
 from decimal import Decimal
 from typing import Any
 
@@ -58,6 +58,15 @@ class BacktestMarket:
             InstrumentCatalog.shipped(given.get("instruments")),
             ChargeSchedule.shipped(given.get("charges")) if with_charges else None,
         )
+
+    def hours(self, instrument: str, day: date) -> tuple[time, time]:
+        """Open and close of that day's session; the regular ones where no session is published."""
+        exchange = self.catalog[instrument].calendar_exchange
+        if self.calendar.is_published(exchange, day):
+            session = self.calendar.session(exchange, day)
+            if session is not None and session.times_known:
+                return session.open.time(), session.close.time()
+        return self.calendar.hours(exchange, day)
 
     def terms(self, instrument: str, day: date) -> ContractTerms:
         """The contract that entries of that day trade."""

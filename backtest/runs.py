@@ -121,9 +121,8 @@ def prepare(options: RunOptions) -> PreparedRun:
         if name not in config.instruments:
             known = ", ".join(config.instruments)
             raise ConfigInvalid("--bars", f"{name}={path}", f"the instruments are {known}")
-        exchange = market.catalog[name].calendar_exchange
         bars[name], quality = read_bars(
-            path, OnBadBars(options.on_bad_bars), partial(market.calendar.hours, exchange)
+            path, OnBadBars(options.on_bad_bars), partial(market.hours, name)
         )
         notes += replace(quality, source=path.name).notes()
     notes.append(ROLL_NOTE)

@@ -10,6 +10,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 MAX_LAYERS = 6
+HIGHEST_PRICE = Decimal(10**9)
 
 
 class SignalType(StrEnum):
@@ -132,8 +133,13 @@ class Position:
 
     @property
     def initial_risk(self) -> Decimal:
-        """1R in rupees: (entry - initial stop) x first lots x point value."""
-        return (self.entry_price - self.initial_stop) * self.initial_lots * self.point_value
+        """1R in rupees: `r_points` x first lots x point value."""
+        return self.r_points * self.initial_lots * self.point_value
+
+    @property
+    def r_points(self) -> Decimal:
+        """1R in points: entry - initial stop, and 0 for a layer that filled below its stop."""
+        return max(self.entry_price - self.initial_stop, Decimal(0))
 
     def open_pnl(self, price: Decimal) -> Decimal:
         """Rupees gained at `price`, before charges."""

@@ -21,7 +21,7 @@ from core.book_events import (
 )
 from core.config import EquityBasis
 from core.errors import Rejected
-from core.models import Position, Trade
+from core.models import HIGHEST_PRICE, Position, Trade
 from core.stop_manager import TomBassoStopManager
 
 ZERO = Decimal(0)
@@ -31,16 +31,19 @@ PAISA = Decimal("0.01")
 class InstrumentBook:
     """One instrument's open layers, oldest first, and its latest bar.
 
+    `top_layer` is the highest layer that the trade `trade_no` has opened, also when it is closed.
+
     `exposure` (rupees a point) and `cost` (rupees) sum over the layers, so that the open P&L at a
     price is price x exposure - cost whatever the number of layers.
     """
 
-    __slots__ = ("atr", "cost", "exposure", "layers", "price", "stops", "trade_no")
+    __slots__ = ("atr", "cost", "exposure", "layers", "price", "stops", "top_layer", "trade_no")
 
     def __init__(self, stops: TomBassoStopManager[Decimal]) -> None:
         self.stops = stops
         self.layers: list[Position] = []
         self.trade_no = 0
+        self.top_layer = 0
         self.exposure = ZERO
         self.cost = ZERO
         self.price: Decimal | None = None
@@ -150,7 +153,14 @@ class PortfolioStateManager:
             tuple(self.trades),
             tuple(sorted(self._reservations.items())),
             tuple(
-                (name, book.trade_no, book.price, book.atr, tuple(map(astuple, book.layers)))
+                (
+                    name,
+                    book.trade_no,
+                    book.top_layer,
+                    book.price,
+                    book.atr,
+                    tuple(map(astuple, book.layers)),
+                )
                 for name, book in sorted(self._books.items())
             ),
         )
@@ -203,21 +213,27 @@ class PortfolioStateManager:
     def mark(self, event: PriceMarked) -> None:
         """Take an alert's price and ATR as the instrument's latest, if it can be one.
 
-        An alert is marked before it is judged, so that it is judged on the account as it is now.
+        An alert is marked before it is judged, so that it is judged on the account as it is now;
+        the caller marks only prices it trusts.
         """
         price, atr = event.price, event.atr
-        if price.is_finite() and price > 0 and atr.is_finite() and atr > 0:
+        if price.is_finite() and 0 < price < HIGHEST_PRICE and atr.is_finite() and atr > 0:
             self._books[event.instrument].price = price
             self._books[event.instrument].atr = atr
             self._record(event)
 
     def open_layer(self, event: LayerOpened) -> Position:
-        """Book an entry's fill as a new layer. Raises `Rejected` when the layer is open already."""
+        """Book an entry's fill as a new layer. Raises `Rejected` for one not above the last."""
         book = self._books[event.instrument]
-        if book.layer(event.layer) is not None:
-            raise Rejected("LAYER_ALREADY_OPEN", f"{event.instrument} layer {event.layer} is open")
+        if book.layers and event.layer <= book.top_layer:
+            raise Rejected(
+                "LAYER_OUT_OF_ORDER",
+                f"{event.instrument} layer {event.layer} is not above {book.top_layer}",
+            )
         if not book.layers:
             book.trade_no += 1
+            book.price, book.atr = event.close, event.atr
+        book.top_layer = event.layer
         position = Position(
             id=f"{event.instrument}/{book.trade_no}/Long_{event.layer}",
             instrument=event.instrument,
@@ -239,7 +255,6 @@ class PortfolioStateManager:
             entry_charges=event.charges,
         )
         book.layers.append(position)
-        book.price, book.atr = event.close, event.atr
         book.reweigh()
         self._reservations.pop(event.intent_id, None)
         self._realise(-event.charges, event.charges)
@@ -261,7 +276,7 @@ class PortfolioStateManager:
         if event.lots < position.lots:
             share = (share * event.lots / position.lots).quantize(PAISA)
         position.entry_charges -= share
-        risk_per_lot = (position.entry_price - position.initial_stop) * position.point_value
+        risk_per_lot = position.r_points * position.point_value
         trade = Trade(
             instrument=event.instrument,
             trade_no=position.trade_no,

@@ -51,7 +51,7 @@ class PyramidGateController:
         """Points gained since the base entry, beyond `min_profit_r` x R in points."""
         if base is None:
             return GateVerdict("profit_beyond_r", False, None, None)
-        needed = self._rules.min_profit_r * (base.entry_price - base.initial_stop)
+        needed = self._rules.min_profit_r * base.r_points
         gained = signal.price - base.entry_price
         return GateVerdict("profit_beyond_r", gained > needed, gained, needed)
 

@@ -4,6 +4,7 @@ Nothing is converted on trust: text is not a switch, a switch is not a number, a
 error. Every refusal names the key's path, the value and what is allowed.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from decimal import Decimal, InvalidOperation
@@ -14,6 +15,7 @@ from core.errors import ConfigInvalid
 
 T = TypeVar("T")
 _SETTING = "setting"
+_PLAIN_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE]-?[0-9]{1,2})?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,8 @@ def number(
     def read(value: Any) -> Decimal:
         if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):
             raise TypeError
+        if isinstance(value, str) and not _PLAIN_NUMBER.fullmatch(value):
+            raise ValueError
         parsed = Decimal(str(value))
         inside = parsed > Decimal(above) if above is not None else parsed >= Decimal(low or "0")
         if not (parsed.is_finite() and inside and parsed <= Decimal(high)):

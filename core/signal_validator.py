@@ -9,11 +9,12 @@ from decimal import Decimal
 from enum import StrEnum
 
 from core.config import ValidationConfig, fraction
-from core.decision_record import DecisionCode
-from core.models import MAX_LAYERS, Signal, SignalType, layer_name
+from core.decision_record import Decision, DecisionCode
+from core.models import HIGHEST_PRICE, MAX_LAYERS, Signal, SignalType, layer_name
 from core.portfolio_state import InstrumentBook, PortfolioStateManager
 
 HALF = Decimal("0.5")
+LEAST_ATR = Decimal("0.0001")
 
 
 class AgeTier(StrEnum):
@@ -31,6 +32,28 @@ class Refused:
 
     code: DecisionCode
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProposedEntry:
+    """An entry as it was decided: its lots, its initial stop, and the distance sized on, points."""
+
+    signal: Signal
+    lots: int
+    initial_stop: Decimal
+    sized_distance: Decimal
+
+    @classmethod
+    def of(cls, signal: Signal, decision: Decision) -> "ProposedEntry":
+        """The entry that `decision` made of `signal`."""
+        distance = signal.price - signal.stop
+        given = decision.inputs
+        return cls(
+            signal=signal,
+            lots=decision.lots,
+            initial_stop=signal.stop if decision.initial_stop is None else decision.initial_stop,
+            sized_distance=distance if given is None else given.stop_distance,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +85,15 @@ class SignalValidator:
             if value is not None and not math.isfinite(value):
                 return Refused(DecisionCode.NUMBER_NOT_FINITE, f"{name} is not a finite number")
         price, stop, atr = signal.price, signal.stop, signal.atr
-        if price <= 0:
-            return Refused(DecisionCode.PRICE_NOT_POSITIVE, f"price {price} is not above 0")
-        widest_atr = fraction(self._config.max_atr_pct) * price
-        if not 0 < atr <= widest_atr:
+        if not 0 < price < HIGHEST_PRICE:
             return Refused(
-                DecisionCode.ATR_OUT_OF_RANGE, f"atr {atr} is not above 0 and up to {widest_atr}"
+                DecisionCode.PRICE_OUT_OF_RANGE, f"price {price} is not between 0 and 10^9"
+            )
+        widest_atr = fraction(self._config.max_atr_pct) * price
+        if not LEAST_ATR <= atr <= widest_atr:
+            return Refused(
+                DecisionCode.ATR_OUT_OF_RANGE,
+                f"atr {atr} is not from {LEAST_ATR} to {widest_atr}",
             )
         if stop >= price:
             return Refused(
@@ -96,10 +122,10 @@ class SignalValidator:
                 DecisionCode.LAYER_INVALID,
                 f"an add is Long_2 to Long_{self._max_layers}, not {name}",
             )
-        if held.layers and layer <= held.layers[-1].layer:
+        if held.layers and layer <= held.top_layer:
             return Refused(
-                DecisionCode.LAYER_ALREADY_OPEN,
-                f"{name} is not above the last open layer, {held.layers[-1].id}",
+                DecisionCode.LAYER_OUT_OF_ORDER,
+                f"{name} is not above {layer_name(held.top_layer)}, the last of this trade",
             )
         return None
 
@@ -115,32 +141,25 @@ class SignalValidator:
 
     def check_execution(
         self,
-        signal: Signal,
-        lots: int,
+        entry: ProposedEntry,
         broker_price: Decimal,
         delivery_age_s: float,
         bar_age_s: float,
     ) -> ExecutionCheck:
-        """Stage 2: an entry of `lots` against the broker's price, before the order goes out.
+        """Stage 2: a decided entry against the broker's price, before the order goes out.
 
         `delivery_age_s` runs from when the alert was sent, `bar_age_s` from when its bar closed;
         each alone can refuse.
         """
         tier = self.age_tier(delivery_age_s)
         late = self._check_age(tier, delivery_age_s, bar_age_s)
-        refused = late or self._check_price(signal, broker_price, tier)
+        refused = late or self._check_price(entry, broker_price, tier)
         if refused is not None:
             return ExecutionCheck(0, tier, refused)
-        kept = self._lots_for_same_risk(signal, lots, broker_price)
+        kept = self._lots_for_same_risk(entry, broker_price)
         if kept == 0:
-            return ExecutionCheck(
-                0,
-                tier,
-                Refused(
-                    DecisionCode.RISK_GREW,
-                    f"at {broker_price} the risk of {lots} lots does not pay for one",
-                ),
-            )
+            reason = f"at {broker_price} the risk of {entry.lots} lots does not pay for one"
+            return ExecutionCheck(0, tier, Refused(DecisionCode.RISK_GREW, reason))
         return ExecutionCheck(kept, tier)
 
     def _check_age(self, tier: AgeTier, delivery_s: float, bar_s: float) -> Refused | None:
@@ -156,7 +175,8 @@ class SignalValidator:
             )
         return None
 
-    def _check_price(self, signal: Signal, broker: Decimal, tier: AgeTier) -> Refused | None:
+    def _check_price(self, entry: ProposedEntry, broker: Decimal, tier: AgeTier) -> Refused | None:
+        signal = entry.signal
         base = signal.type is SignalType.BASE_ENTRY
         percent = self._config.base_divergence_pct if base else self._config.pyramid_divergence_pct
         limit = fraction(percent) * (HALF if tier is AgeTier.HALVED else 1) * signal.price
@@ -165,18 +185,24 @@ class SignalValidator:
                 DecisionCode.PRICE_DIVERGED,
                 f"broker's {broker} is more than {limit} from the alert's {signal.price}",
             )
-        if broker <= signal.stop:
+        if broker <= entry.initial_stop:
             return Refused(
                 DecisionCode.PRICE_BELOW_STOP,
-                f"broker's {broker} is already at or below the stop {signal.stop}",
+                f"broker's {broker} is already at or below the stop {entry.initial_stop}",
             )
         return None
 
-    def _lots_for_same_risk(self, signal: Signal, lots: int, broker: Decimal) -> int:
-        """The decided lots, or fewer when the distance to the stop grew beyond its limit."""
+    def _lots_for_same_risk(self, entry: ProposedEntry, broker: Decimal) -> int:
+        """The decided lots, or fewer when the distance sized on grew beyond its limit.
+
+        A stop that was nearer than the floor was sized at the floor, and counts so here too.
+        """
+        signal, then = entry.signal, entry.sized_distance
+        now = broker - signal.stop
+        if then > signal.price - signal.stop:
+            now = max(now, then)
         base = signal.type is SignalType.BASE_ENTRY
         growth = self._config.base_risk_growth_pct if base else self._config.pyramid_risk_growth_pct
-        then, now = signal.price - signal.stop, broker - signal.stop
         if now <= then * (1 + fraction(growth)):
-            return lots
-        return int(lots * then // now)
+            return entry.lots
+        return int(entry.lots * then // now)

@@ -11,9 +11,8 @@ from decimal import Decimal
 from pathlib import Path
 
 from backtest.bars import OnBadBars, read_bars
-from backtest.feeds import bar_feed
-
 from backtest.engine import BacktestEngine
+from backtest.feeds import bar_feed
 from backtest.market import BacktestMarket
 from core.config import PortfolioConfig
 

@@ -78,9 +78,11 @@ class BookKeeping(RuleBasedStateMachine):
             point_value=point_value,
             intent_id=intent,
         )
-        if self.held[instrument].layer(layer) is None:
+        before = self.held[instrument]
+        if not before.layers or layer > before.top_layer:
             found = self.held.open_layer(event)
-            self.opened[found.id] = self.opened.get(found.id, 0) + lots
+            assert found.id not in self.opened  # an id is never used again
+            self.opened[found.id] = lots
         else:
             self._is_refused(event)
 

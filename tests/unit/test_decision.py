@@ -1,6 +1,7 @@
 """Decisions: every code, exits that nothing refuses, and what each decision carries."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -15,7 +16,7 @@ from core.models import ContractTerms, Limiter, Signal, SignalType, StopMode
 from core.peel_off import decide_peel_off
 from core.portfolio_state import PortfolioStateManager
 from core.position_sizer import NO_QUOTE, BrokerQuote
-from core.signal_validator import Refused, SignalValidator
+from core.signal_validator import ProposedEntry, Refused, SignalValidator
 from tests.fixtures.rules import (
     BANK,
     CAPITAL,
@@ -56,7 +57,10 @@ def in_flight() -> PortfolioStateManager:
 def executed(broker: str, age_s: float = 0.0) -> DecisionCode:
     """The code of the second stage's refusal of a lot of `base_entry`."""
     check = SignalValidator(config().validation).check_execution(
-        base_entry(), 1, Decimal(broker), age_s, 0.0
+        ProposedEntry.of(base_entry(), replace(judge(base_entry()), lots=1)),
+        Decimal(broker),
+        age_s,
+        0.0,
     )
     assert check.refused is not None
     return check.refused.code
@@ -95,14 +99,14 @@ HOW_TO_REACH: dict[DecisionCode, Callable[[], DecisionCode]] = {
     C.SPECIAL_SESSION: lambda: blocked(C.SPECIAL_SESSION),
     C.OUTSIDE_COVERAGE: lambda: blocked(C.OUTSIDE_COVERAGE),
     C.NUMBER_NOT_FINITE: lambda: judge(base_entry(atr="NaN")).code,
-    C.PRICE_NOT_POSITIVE: lambda: judge(base_entry(price=0)).code,
+    C.PRICE_OUT_OF_RANGE: lambda: judge(base_entry(price=0)).code,
     C.ATR_OUT_OF_RANGE: lambda: judge(base_entry(atr=0)).code,
     C.STOP_OUT_OF_RANGE: lambda: judge(base_entry(stop=0)).code,
     C.STOP_NOT_BELOW_PRICE: lambda: judge(base_entry(stop=50_000)).code,
     C.LAYER_INVALID: lambda: judge(base_entry(layer=2)).code,
     C.ALREADY_IN_POSITION: lambda: judge(base_entry(), book(opened())).code,
     C.ENTRY_IN_FLIGHT: lambda: judge(base_entry(), in_flight()).code,
-    C.LAYER_ALREADY_OPEN: lambda: judge(add(layer=2), book(opened(), opened(layer=2))).code,
+    C.LAYER_OUT_OF_ORDER: lambda: judge(add(layer=2), book(opened(), opened(layer=2))).code,
     C.GATE_CLOSED: lambda: judge(add(price=50_100, stop=49_900), book(opened())).code,
     C.ZERO_LOTS: lambda: judge(base_entry(er=0.0)).code,
     C.SIGNAL_TOO_OLD: lambda: executed("50000", age_s=61),

@@ -121,7 +121,9 @@ def test_the_last_point_of_an_ist_day_is_the_days_equity() -> None:
     ]:
         curve.append(moment.timestamp(), value, 0.0, 0.0)
     daily = daily_equity(curve, 100.0)
-    assert dict(zip(daily.days.tolist(), daily.equity.tolist(), strict=True)) == last_of_each_day(curve)
+    assert dict(zip(daily.days.tolist(), daily.equity.tolist(), strict=True)) == last_of_each_day(
+        curve
+    )
     assert daily.equity.tolist() == [104.0, 105.0]
 
 

@@ -333,7 +333,7 @@ def test_an_alerts_price_and_atr_are_the_latest_and_move_no_stop() -> None:
 @pytest.mark.parametrize(
     ("change", "code"),
     [
-        (lambda held: held.open_layer(opened(lots=1, price=60_000)), "LAYER_ALREADY_OPEN"),
+        (lambda held: held.open_layer(opened(lots=1, price=60_000)), "LAYER_OUT_OF_ORDER"),
         (lambda held: held.reduce_layer(reduced(position(held), 11, 50_100)), "NOT_HELD"),
         (lambda held: held.reduce_layer(reduced(position(held), 0, 50_100)), "NOT_HELD"),
         (lambda held: held.reduce_layer(reduced(position(held), -1, 50_100)), "NOT_HELD"),
@@ -401,3 +401,27 @@ def test_replaying_a_books_own_events_gives_the_same_book() -> None:
     assert again.snapshot() == held.snapshot()
     assert again.journal == held.journal
     assert position(again) == position(held)
+
+
+def test_a_fill_below_its_own_stop_risks_nothing_and_counts_no_r() -> None:
+    held = book(opened(price=49_700, initial_stop=49_800))
+    found = position(held)
+    assert row(found.r_points, found.initial_risk, found.risk) == (0, 0, 0)
+    trade = held.reduce_layer(reduced(found, 10, 49_900))
+    assert trade.initial_risk == 0
+    assert trade.r_multiple is None
+
+
+def test_a_late_fill_of_an_add_does_not_turn_the_price_back() -> None:
+    held = book(opened())
+    held.close_bar(BANK, Decimal(50_700), Decimal(260), Decimal(49_800))
+    held.open_layer(opened(layer=2, lots=5, price=50_500, initial_stop=50_300, close=50_500))
+    assert row(held[BANK].price, held[BANK].atr) == (50_700, 260)
+
+
+def test_a_closed_layer_is_not_opened_again_in_the_same_trade() -> None:
+    """Incident 38: a human id (instrument/trade/layer) is never used twice."""
+    held = book(opened(), opened(layer=2, lots=5, price=50_500, initial_stop=50_300, close=50_500))
+    held.reduce_layer(reduced(position(held, 2), 5, 50_600))
+    with pytest.raises(Rejected, match="not above 2"):
+        held.open_layer(opened(layer=2, lots=5, price=50_700, initial_stop=50_500))

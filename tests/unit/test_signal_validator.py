@@ -12,7 +12,7 @@ from core.config import ValidationConfig
 from core.decision_record import DecisionCode
 from core.models import Signal
 from core.portfolio_state import PortfolioStateManager
-from core.signal_validator import AgeTier, ExecutionCheck, SignalValidator
+from core.signal_validator import AgeTier, ExecutionCheck, ProposedEntry, SignalValidator
 from tests.fixtures.rules import add, base_entry, book, config, opened, reduced
 
 C = DecisionCode
@@ -62,8 +62,8 @@ def test_a_ratio_that_is_not_a_finite_number_is_refused_by_name(name: str, numbe
         (base_entry(er=-0.2), None),  # clamped when sized
         (base_entry(supertrend="0"), None),
         # price above 0
-        (base_entry(price="0", stop="-1"), C.PRICE_NOT_POSITIVE),
-        (base_entry(price="-0.05", stop="-1"), C.PRICE_NOT_POSITIVE),
+        (base_entry(price="0", stop="-1"), C.PRICE_OUT_OF_RANGE),
+        (base_entry(price="-0.05", stop="-1"), C.PRICE_OUT_OF_RANGE),
         (base_entry(price="0.05", stop="0.04", atr="0.01"), None),
         # ATR above 0 and up to 20 % of 50,000 = 10,000
         (base_entry(atr="0"), C.ATR_OUT_OF_RANGE),
@@ -120,10 +120,10 @@ ONLY_THIRD.reduce_layer(reduced(next(ONLY_THIRD.layers()), 10, 50_100))
         (add(layer=7), BASE_OPEN, C.LAYER_INVALID),
         (add(layer=None), BASE_OPEN, C.LAYER_INVALID),
         # above the last open one
-        (add(layer=2), TWO_OPEN, C.LAYER_ALREADY_OPEN),
-        (add(layer=3), TWO_OPEN, C.LAYER_ALREADY_OPEN),
+        (add(layer=2), TWO_OPEN, C.LAYER_OUT_OF_ORDER),
+        (add(layer=3), TWO_OPEN, C.LAYER_OUT_OF_ORDER),
         (add(layer=4), TWO_OPEN, None),
-        (add(layer=2), ONLY_THIRD, C.LAYER_ALREADY_OPEN),
+        (add(layer=2), ONLY_THIRD, C.LAYER_OUT_OF_ORDER),
     ],
 )
 def test_a_layer_must_fit_the_book(
@@ -170,6 +170,11 @@ def test_the_tiers_are_configuration() -> None:
     assert [checks.age_tier(age) for age in (0.9, 1.0, 2.1, 3.1)] == list(AgeTier)
 
 
+def proposed(alert: Signal, lots: int) -> ProposedEntry:
+    """An entry that was sized on the alert's own stop."""
+    return ProposedEntry(alert, lots, alert.stop, alert.price - alert.stop)
+
+
 def execute(
     alert: Signal,
     broker: str = "50000",
@@ -178,7 +183,9 @@ def execute(
     bar_age_s: float = 5.0,
     **validation: Any,
 ) -> ExecutionCheck:
-    return validator(**validation).check_execution(alert, lots, Decimal(broker), age_s, bar_age_s)
+    return validator(**validation).check_execution(
+        proposed(alert, lots), Decimal(broker), age_s, bar_age_s
+    )
 
 
 def outcome(check: ExecutionCheck) -> DecisionCode | int:
@@ -311,7 +318,7 @@ def test_what_may_be_executed_never_risks_much_more_than_was_decided(
     alert = (base_entry if is_base else add)(price=100_000, stop=100_000 - distance)
     growth = Fraction(3, 2) if is_base else Fraction(6, 5)
     check = SignalValidator(ValidationConfig()).check_execution(
-        alert, lots, Decimal(100_000) + move, 0.0, 0.0
+        proposed(alert, lots), Decimal(100_000) + move, 0.0, 0.0
     )
     assert 0 <= check.lots <= lots
     assert (check.lots == 0) == (check.refused is not None)
@@ -319,3 +326,29 @@ def test_what_may_be_executed_never_risks_much_more_than_was_decided(
     assert Fraction(distance + move) * check.lots <= decided * growth
     if 0 < check.lots < lots:
         assert Fraction(distance + move) * check.lots <= decided
+
+
+def test_a_price_below_the_worked_stop_is_below_the_stop() -> None:
+    """The layer would start under its own stop, though the alert's is further away."""
+    entry = ProposedEntry(
+        base_entry(stop=48_000), 10, initial_stop=Decimal(49_625), sized_distance=Decimal(2_000)
+    )
+    at_it = validator().check_execution(entry, Decimal(49_625), 0.0, 0.0)
+    above = validator().check_execution(entry, Decimal("49_625.05"), 0.0, 0.0)
+    assert at_it.refused is not None
+    assert at_it.refused.code is C.PRICE_BELOW_STOP
+    assert above.lots == 10
+
+
+def test_a_stop_sized_at_the_floor_is_measured_at_the_floor() -> None:
+    """One point away but sized on 62.5: three points are no growth, 94 are, by half."""
+    entry = ProposedEntry(
+        base_entry(stop=49_999), 100, initial_stop=Decimal(49_999), sized_distance=Decimal("62.5")
+    )
+
+    def kept(broker: str) -> int:
+        return validator().check_execution(entry, Decimal(broker), 0.0, 0.0).lots
+
+    assert kept("50002") == 100
+    assert kept("50092.75") == 100  # 93.75 is half as much again as 62.5
+    assert kept("50093") == 66  # 100 x 62.5 / 94
