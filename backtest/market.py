@@ -90,7 +90,7 @@ class BacktestMarket:
     def charges(
         self, terms: ContractTerms, price: Decimal, lots: int, day: date, *, opening: bool
     ) -> Decimal:
-        """Rupees that a fill of `lots` of that contract costs."""
+        """Rupees that a fill of `lots` of that contract costs, to the paisa."""
         if self._charges is None:
             return ZERO
         spec = self.catalog[terms.instrument]
