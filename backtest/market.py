@@ -94,4 +94,4 @@ class BacktestMarket:
         if self._charges is None:
             return ZERO
         spec = self.catalog[terms.instrument]
-        return self._charges.exposure(spec, terms, price, lots, day, opening).total
+        return self._charges.exposure(spec, terms, price, lots, day, opening).rounded().total
