@@ -21,7 +21,7 @@ from backtest.walk_forward_output import print_walk_forward
 FOLDER = click.Path(file_okay=False, path_type=Path)
 OUT_FILE = click.Path(dir_okay=False, path_type=Path)
 JSON = click.option("--json", "json_out", type=OUT_FILE, help="Write the result as JSON.")
-REPORT = click.option("--report", type=FOLDER, help="Write a page with charts into this folder.")
+REPORT = click.option("--report", type=FOLDER, help="Write a page with charts, and a picture, into this folder.")
 
 
 @click.group(invoke_without_command=True)
@@ -170,8 +170,11 @@ def _tell(
         written.append(json_out)
     if report is not None:
         from backtest.report.backtest_page import write_report
+        from backtest.report.equity_svg import write_equity_svg
 
         written.append(write_report(result, metrics, report))
+        written.append(report / "equity.svg")
+        write_equity_svg(result, written[-1])
     print_result(result, console, metrics)
     for path in written:
         _say_written(console, path)

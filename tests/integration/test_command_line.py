@@ -140,6 +140,7 @@ def test_the_sample_runs_and_says_that_it_is_synthetic(tmp_path: Path) -> None:
     assert {trade["instrument"] for trade in document["trades"]} == {"BANK_NIFTY", "GOLD_MINI"}
     page = (folder / "backtest.html").read_text(encoding="utf-8")
     assert "Plotly" in page
+    assert (folder / "equity.svg").read_text(encoding="utf-8").startswith("<svg")
 
 
 def test_skipped_rows_are_counted_and_listed(export: Path, bars: Path) -> None:
