@@ -21,7 +21,9 @@ from backtest.walk_forward_output import print_walk_forward
 FOLDER = click.Path(file_okay=False, path_type=Path)
 OUT_FILE = click.Path(dir_okay=False, path_type=Path)
 JSON = click.option("--json", "json_out", type=OUT_FILE, help="Write the result as JSON.")
-REPORT = click.option("--report", type=FOLDER, help="Write a page with charts, and a picture, into this folder.")
+REPORT = click.option(
+    "--report", type=FOLDER, help="Write a page with charts, and a picture, into this folder."
+)
 
 
 @click.group(invoke_without_command=True)

@@ -14,12 +14,12 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 FROZEN = ROOT / "tests" / "fixtures" / "golden_portfolios.json"
 FIGURES = ("trades_hash", "final_equity", "charges", "trades_count", "decisions", "limiters")
-VAN_THARP = {
+VAN_THARP: dict[str, object] = {
     "stop_mode": "VAN_THARP",
     "peel_off": {"enabled": True},
     "instruments": {"GOLD_MINI": {"trading": {"volatility_constraint": "report"}}},
 }
-SUPERTREND = {
+SUPERTREND: dict[str, object] = {
     "stop_mode": "SUPERTREND",
     "equity_basis": "closed",
     "instruments": {
