@@ -37,7 +37,7 @@ def day_texts(days: Days) -> list[str]:
 
 def round_ticks(low: float, high: float, about: int = 5) -> list[float]:
     """Two to seven round numbers, the first at `low` or below it, the last at `high` or above."""
-    span = max(high - low, 1e-6 * max(abs(low), abs(high))) or 1.0
+    span = max(high - low, 1e-6 * max(abs(low), abs(high)), 1e-6)
     power = 10.0 ** math.floor(math.log10(span / about))
     step = next(power * size for size in (1, 2, 2.5, 5, 10) if power * size * about >= span)
     first = math.floor(low / step)
