@@ -1,0 +1,1 @@
+"""The gateway's client, and the paper exchange that speaks the gateway's language."""
