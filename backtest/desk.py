@@ -128,8 +128,13 @@ class SimulatedDesk:
                 raise ValueError("an order without an alert needs its time")
             self._fill(order, price, when)
             return
-        self.waiting[instrument].append(order)
-        self._closing.update(close.position_id for close in order.decision.closes)
+        due = tuple(
+            close for close in order.decision.closes if close.position_id not in self._closing
+        )
+        self._closing.update(close.position_id for close in due)
+        self.waiting[instrument].append(
+            replace(order, decision=replace(order.decision, closes=due))
+        )
         if order.decision.lots:
             self.book.reserve(self._reservation(order.decision))
 

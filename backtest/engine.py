@@ -1,7 +1,8 @@
 """Runs alerts and bars through the account, in the order in which they would have been known.
 
-A bar is known at its close. At that moment, per instrument: what waits for its open has been
-filled, stops move, exits are carried out, then entries. The account is one for all instruments.
+A bar is known at its close, and so is an alert of it. At that moment, per instrument: what waits
+for its open has been filled, stops move, exits are carried out, then entries. The account is one
+for all instruments.
 """
 
 import time as stopwatch
@@ -9,7 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Protocol
+from enum import IntEnum
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,11 +25,30 @@ from backtest.sessions import DAY_S, IST_OFFSET_S
 from backtest.signal_loader import IndicatorValues, LoadedSignal
 from core.book_events import CapitalMoved
 from core.config import PortfolioConfig
-from core.errors import ConfigInvalid
+from core.errors import ConfigInvalid, InputInvalid
 from core.ist import IST
 from core.models import MarketDataSignal, Signal, SignalType
 
 STEPS_TOLD = 5000
+_MINUTE_S = 60
+
+
+class _Moment(IntEnum):
+    """What comes first of all that happens at one second."""
+
+    EXIT = 0
+    BAR_CLOSES = 1
+    ENTRY = 2
+    BAR_OPENS = 3
+
+
+class _Event(NamedTuple):
+    """`place` is a signal's or a feed's, `bar` the bar of that feed (-1 for signals)."""
+
+    epoch_s: int
+    moment: _Moment
+    place: int
+    bar: int = -1
 
 
 class AlertSource(Protocol):
@@ -83,6 +104,7 @@ class BacktestEngine:
     ) -> None:
         """`capital` in rupees is the ledger's first deposit."""
         self._config = config
+        self._market = market
         self._capital = capital
         self._fill_at = fill_at
         self.desk = SimulatedDesk(
@@ -92,18 +114,26 @@ class BacktestEngine:
         self._curve = EquityCurve()
 
     def run_bars(self, feeds: Sequence[BarFeed], progress: Progress = silent) -> BacktestResult:
-        """Feed every bar of every instrument, by the time at which it is known."""
+        """Feed every bar of every instrument, by the time at which it is known.
+
+        Raises `InputInvalid` where the run begins after the last bar.
+        """
         started = stopwatch.perf_counter()
-        order = _in_time_order(feeds)
         begins = [int(feed.open_epoch_s[feed.first_bar]) for feed in feeds if len(feed.run_bars)]
-        self._begin(min(begins, default=0))
+        if not begins:
+            raise InputInvalid("bars", "none of them is from the day on which the run begins")
+        self._begin(min(begins))
+        order = _in_time_order(feeds)
         ask = [feed.source.on_bar for feed in feeds]
         layers = [self._book[feed.instrument].layers for feed in feeds]
         waiting = self.desk.waiting
         names = [feed.instrument for feed in feeds]
         for done, (place, bar, ends_day) in enumerate(order):
             alerts = ask[place](bar)
-            if alerts or layers[place] or waiting[names[place]]:
+            if waiting[names[place]]:
+                self._fill_at_open(feeds[place], bar)
+                self._on_bar(feeds[place], bar, alerts)
+            elif alerts or layers[place]:
                 self._on_bar(feeds[place], bar, alerts)
             elif ends_day:
                 self._mark(int(feeds[place].close_epoch_s[bar]))
@@ -119,38 +149,82 @@ class BacktestEngine:
     ) -> BacktestResult:
         """Feed alerts as they were recorded; bars, where given, trail the system's own stops.
 
-        At one time come the exits, then the closed bars, then the entries and what follows them.
-        Raises `ConfigInvalid` when fills wait for a next open and there are no bars to have one.
+        An alert is known when its bar closes. Of what is known at one time come the exits, then
+        the closed bars, then the entries and what follows them; last, what waits is filled at the
+        opens. Raises `ConfigInvalid` when fills wait for a next open and there are no bars to
+        have one, `InputInvalid` when there is nothing to feed.
         """
         if self._fill_at is FillAt.NEXT_OPEN and not feeds:
             raise ConfigInvalid(
                 "fill", self._fill_at.value, "with --signals it needs --bars and own stops"
             )
         started = stopwatch.perf_counter()
-        events = _merged(signals, feeds)
-        self._begin(events[0][0] if events else 0)
-        for done, (epoch_s, _, place, bar) in enumerate(events):
-            if bar is None:
+        events = sorted([*self._signal_events(signals, feeds), *self._bar_events(feeds)])
+        if not events:
+            raise InputInvalid("signals", "there is none to feed")
+        self._begin(events[0].epoch_s)
+        for done, (epoch_s, moment, place, bar) in enumerate(events):
+            if moment is _Moment.BAR_OPENS:
+                self._fill_at_open(feeds[place], bar)
+            elif moment is not _Moment.BAR_CLOSES:
                 self._on_recorded(signals[place], epoch_s)
-            elif self._book[feeds[place].instrument].layers or self._waits(feeds[place]):
+            elif self._book[feeds[place].instrument].layers:
                 self._on_bar(feeds[place], bar, ())
             if not done % STEPS_TOLD:
                 progress(done, len(events))
         return self._result("signals", len(events), stopwatch.perf_counter() - started)
 
-    def _waits(self, feed: BarFeed) -> bool:
-        return bool(self.desk.waiting[feed.instrument])
+    def _signal_events(
+        self, signals: Sequence[LoadedSignal], feeds: Sequence[BarFeed]
+    ) -> Iterable[_Event]:
+        """Exits come first at their bar, unless they follow an entry of the same bar."""
+        by_name = {feed.instrument: feed for feed in feeds}
+        entered_at: datetime | None = None
+        for place, loaded in enumerate(signals):
+            signal = loaded.signal
+            leaves = isinstance(signal, Signal) and signal.type is SignalType.EXIT
+            first = leaves and entered_at != signal.bar_time
+            entered_at = entered_at if first else signal.bar_time
+            known = self._known_at(signal, by_name.get(signal.instrument))
+            yield _Event(known, _Moment.EXIT if first else _Moment.ENTRY, place)
+
+    def _known_at(self, signal: Signal | MarketDataSignal, feed: BarFeed | None) -> int:
+        """When the alert's bar closes: as the bars say, else by the timeframe and the session."""
+        opened = int(signal.bar_time.timestamp())
+        if feed is not None:
+            bar = int(np.searchsorted(feed.open_epoch_s, opened))
+            if bar < len(feed) and feed.open_epoch_s[bar] == opened:
+                return int(feed.close_epoch_s[bar])
+        day = signal.bar_time.astimezone(IST).date()
+        _, session_close = self._market.hours(signal.instrument, day)
+        ends = int(datetime.combine(day, session_close, IST).timestamp())
+        minutes = self._config.instruments[signal.instrument].strategy.timeframe_min
+        return max(opened, min(opened + minutes * _MINUTE_S, ends))
+
+    def _bar_events(self, feeds: Sequence[BarFeed]) -> Iterable[_Event]:
+        for place, feed in enumerate(feeds):
+            bars = feed.run_bars.tolist()
+            for bar in bars:
+                yield _Event(int(feed.close_epoch_s[bar]), _Moment.BAR_CLOSES, place, bar)
+            if self._fill_at is FillAt.NEXT_OPEN:
+                for bar in bars:
+                    yield _Event(int(feed.open_epoch_s[bar]), _Moment.BAR_OPENS, place, bar)
 
     def _begin(self, epoch_s: int) -> None:
         at = datetime.fromtimestamp(epoch_s, IST)
         self._book.move_capital(CapitalMoved(self._capital, at))
         self._curve.append(epoch_s, float(self._capital), 0.0, 0.0)
 
+    def _fill_at_open(self, feed: BarFeed, bar: int) -> None:
+        """Fill what waits for the instrument's next open, if anything does."""
+        if self.desk.waiting[feed.instrument]:
+            time = datetime.fromtimestamp(int(feed.open_epoch_s[bar]), IST)
+            price = Decimal(repr(float(feed.opens[bar])))
+            self.desk.fill_waiting(feed.instrument, price, time)
+
     def _on_bar(self, feed: BarFeed, bar: int, alerts: Iterable[Signal]) -> None:
         name, desk, book = feed.instrument, self.desk, self._book[feed.instrument]
         time = datetime.fromtimestamp(int(feed.open_epoch_s[bar]), IST)
-        if desk.waiting[name]:
-            desk.fill_waiting(name, Decimal(repr(float(feed.opens[bar]))), time)
         exits = [alert for alert in alerts if alert.type is SignalType.EXIT]
         if book.layers:
             data = feed.source.market_data(bar)
@@ -189,6 +263,7 @@ class BacktestEngine:
 
     def _result(self, kind: str, events: int, elapsed_s: float) -> BacktestResult:
         book = self._book
+        waiting = sum(map(len, self.desk.waiting.values()))
         return BacktestResult(
             kind=kind,
             initial_capital=self._capital,
@@ -202,27 +277,8 @@ class BacktestEngine:
             open_layers=sum(1 for _ in book.layers()),
             events=events,
             elapsed_s=elapsed_s,
+            notes=(f"{waiting} orders still waited for an open at the end",) if waiting else (),
         )
-
-
-def _merged(
-    signals: Sequence[LoadedSignal], feeds: Sequence[BarFeed]
-) -> list[tuple[int, int, int, int | None]]:
-    """Signals (time, rank, place, None) and bars (time, rank, feed, bar), in order."""
-    events: list[tuple[int, int, int, int | None]] = [
-        (epoch_s, 1, place, bar)
-        for place, feed in enumerate(feeds)
-        for bar, epoch_s in enumerate(feed.open_epoch_s.tolist())
-    ]
-    entered_at = -1
-    for place, loaded in enumerate(signals):
-        epoch_s = int(loaded.signal.bar_time.timestamp())
-        leaves = isinstance(loaded.signal, Signal) and loaded.signal.type is SignalType.EXIT
-        first = leaves and entered_at != epoch_s
-        entered_at = entered_at if first else epoch_s
-        events.append((epoch_s, 0 if first else 2, place, None))
-    events.sort(key=lambda event: event[:3])
-    return events
 
 
 def _in_time_order(feeds: Sequence[BarFeed]) -> list[tuple[int, int, bool]]:

@@ -64,12 +64,12 @@ class PreparedRun:
         )
         if not options.signals:
             result = engine.run_bars(feeds, progress)
-            return replace(result, notes=self.notes)
+            return replace(result, notes=(*self.notes, *result.notes))
         loaded = self._load_signals(config, feeds)
         result = engine.run_signals(loaded.signals, feeds if options.own_stops else (), progress)
         return replace(
             result,
-            notes=(*self.notes, *loaded.notes),
+            notes=(*self.notes, *loaded.notes, *result.notes),
             left_out=tuple(str(row) for row in loaded.bad_rows),
         )
 

@@ -14,7 +14,7 @@ from backtest.market import BacktestMarket
 from backtest.result import BacktestResult
 from backtest.signal_loader import IndicatorValues, LoadedSignal
 from core.config import PortfolioConfig
-from core.errors import ConfigInvalid
+from core.errors import ConfigInvalid, InputInvalid
 from core.ist import IST
 from core.models import Limiter, MarketDataSignal, Signal, SignalType
 
@@ -263,6 +263,65 @@ def test_recorded_market_data_moves_and_hits_stops() -> None:
 def test_waiting_for_an_open_needs_bars() -> None:
     with pytest.raises(ConfigInvalid, match="--bars"):
         engine(fill_at=FillAt.NEXT_OPEN).run_signals([])
+
+
+def test_a_recorded_exit_fills_at_the_open_after_its_own_bar() -> None:
+    loaded = [recorded(LONG_AND_OUT[0][0]), recorded(alert(EXIT, 2, "50300"))]
+    feed = Script([50000, 50100, 50300, 50400], {}).feed([1, 50010, 50200, 50320])
+    (trade,) = engine(fill_at=FillAt.NEXT_OPEN).run_signals(loaded, [feed]).trades
+    assert trade.entry_price == 50010
+    assert trade.exit_price == 50320
+    assert (trade.entry_time, trade.exit_time) == (MONDAY + BAR, MONDAY + 3 * BAR)
+
+
+def test_a_recorded_exit_of_what_a_stop_has_closed_finds_nothing_held() -> None:
+    loaded = [recorded(LONG_AND_OUT[0][0]), recorded(alert(EXIT, 2, "49700"))]
+    feed = Script([50000, 49800, 49700, 49600], {}).feed([1, 50010, 49790, 49690])
+    result = engine(fill_at=FillAt.NEXT_OPEN).run_signals(loaded, [feed])
+    assert [trade.exit_price for trade in result.trades] == [49790]
+    assert result.decisions == {"ENTER_BASE": 1, "STOP_HIT": 1, "NOTHING_HELD": 1}
+
+
+def test_two_exits_that_wait_for_one_open_close_once() -> None:
+    twice = [recorded(alert(EXIT, 1, "50100")), recorded(alert(EXIT, 1, "50100", layer=1))]
+    feed = Script([50000, 50100, 50300], {}).feed()
+    result = engine(fill_at=FillAt.NEXT_OPEN).run_signals(
+        [recorded(LONG_AND_OUT[0][0]), *twice], [feed]
+    )
+    assert len(result.trades) == 1
+
+
+def test_an_order_without_an_open_to_come_is_told() -> None:
+    result = run([Script([50000], {0: LONG_AND_OUT[0]}).feed()], fill_at=FillAt.NEXT_OPEN)
+    (note,) = result.notes
+    assert note.startswith("1 orders still waited")
+
+
+def test_the_curve_of_recorded_alerts_rises_in_time() -> None:
+    loaded = [recorded(LONG_AND_OUT[0][0]), recorded(alert(EXIT, 2, "50300"))]
+    result = engine().run_signals(loaded, [Script([50000, 50100, 50300], {}).feed()])
+    assert list(result.curve.epoch_s) == sorted(result.curve.epoch_s)
+
+
+def test_recorded_alerts_meet_in_the_order_their_bars_close() -> None:
+    """At a bar's close, which is an hour after its open for one and 75 minutes for the other."""
+    slow = recorded(LONG_AND_OUT[0][0])
+    quick = recorded(
+        replace(
+            alert(ENTRY, 0, "150000", "149900", layer=1, instrument=GOLD),
+            bar_time=MONDAY + timedelta(minutes=-15),
+        )
+    )
+    result = engine().run_signals([slow, quick])
+    closes = [MONDAY + timedelta(minutes=minutes) for minutes in (45, 45, 75)]
+    assert [datetime.fromtimestamp(epoch, IST) for epoch in result.curve.epoch_s] == closes
+
+
+def test_a_run_without_anything_to_feed_says_so() -> None:
+    with pytest.raises(InputInvalid, match="none to feed"):
+        engine().run_signals([])
+    with pytest.raises(InputInvalid, match="none of them is from the day"):
+        run([Script([50000], {}).feed(first_bar=1)])
 
 
 def test_the_run_begins_where_it_is_told() -> None:
