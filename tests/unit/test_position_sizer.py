@@ -418,24 +418,39 @@ def test_orders_in_flight_take_their_share_of_every_cap() -> None:
 
 
 _rupees = st.integers(0, 2_000_000_000).map(lambda paisa: Decimal(paisa) / 100)
-_points = st.integers(100, 200_000).map(lambda paisa: Decimal(paisa) / 100)
+_points = st.integers(100, 50_000).map(lambda paisa: Decimal(paisa) / 100)
+
+
+def shares(least: int, most: int) -> st.SearchStrategy[Decimal]:
+    """A share of something, in thousandths."""
+    return st.integers(least, most).map(lambda thousandths: Decimal(thousandths) / 1000)
 
 
 @st.composite
 def any_inputs(draw: st.DrawFn) -> DecisionInputs:
-    """Inputs as the sizer would gather them for any account, alert and contract."""
+    """Inputs as the sizer would gather them for any account, alert and contract.
+
+    What the account uses is drawn as a share of its equity that goes a little past each cap, so
+    that most accounts have room for some lots and each limit binds in its turn.
+    """
+    equity = Decimal(draw(st.integers(500, 200_000))) * 1000
+    used = [equity * draw(shares(0, most)) for most in (160, 55, 350, 350)]
+    view = AccountView(equity, equity * draw(shares(500, 1_500)), *used)
     price, distance, atr = draw(_points) + 10_000, draw(_points), draw(_points)
-    view = AccountView(*(draw(_rupees) for _ in range(6)))
     alert = base_entry(
-        price=price, stop=price - distance, atr=atr, er=draw(st.integers(-10, 150)) / 100
+        price=price, stop=price - distance, atr=atr, er=draw(st.integers(-1, 15)) / 10
     )
-    contract = terms(point_value=draw(st.sampled_from([5, 10, 30, 35, 2500])))
-    free_funds = draw(st.none() | _rupees)
+    contract = terms(
+        point_value=draw(st.sampled_from([5, 10, 30, 35])),
+        margin_floor_inr=draw(st.integers(1, 300_000)),
+        margin_fraction=Decimal("0.01"),
+    )
+    free_funds = draw(st.none() | shares(0, 800).map(lambda share: share * equity))
     given_inputs = inputs(alert, view, contract, BrokerQuote(free_funds=free_funds))
     return replace(
         given_inputs,
-        open_pnl=draw(_rupees),
-        base_risk=draw(_rupees),
+        open_pnl=equity * draw(shares(-10, 200)),
+        base_risk=equity * draw(shares(0, 50)),
         previous_lots=draw(st.integers(0, 200)),
     )
 
