@@ -217,13 +217,13 @@ def test_a_decision_can_be_worked_out_again_from_its_record(
         assert decision.margin == g.margin_per_lot * fewest
 
 
-@given(st.data(), accounts(layered=GOLD), st.integers(0, 5_000_000))
+@given(st.data(), accounts(layered=GOLD), st.integers(0, 50))
 def test_a_richer_account_is_never_given_fewer_lots_for_a_base_entry(
-    data: st.DataObject, held: PortfolioStateManager, more: int
+    data: st.DataObject, held: PortfolioStateManager, million: int
 ) -> None:
     alert = data.draw(entries(held))
     poor = decide(alert, held, config(), terms())
-    held.move_capital(deposit(more))
+    held.move_capital(deposit(million * 1_000_000))
     assert decide(alert, held, config(), terms()).lots >= poor.lots
 
 
