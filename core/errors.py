@@ -13,6 +13,10 @@ Each error prints as one sentence that says what is wrong, and where it can, wha
 """
 
 from datetime import date
+from reprlib import Repr
+
+_SHORT = Repr()
+_SHORT.maxstring = _SHORT.maxother = 80
 
 
 class PortfolioError(Exception):
@@ -54,10 +58,13 @@ class Halted(PortfolioError):
 
 
 class ConfigInvalid(PortfolioError):
-    """A setting is wrong. `path` is dotted, `allowed` says what would be accepted."""
+    """A setting is wrong. `path` is dotted, `allowed` says what would be accepted.
+
+    The sentence shows the beginning of a value that is long or deeply nested.
+    """
 
     def __init__(self, path: str, value: object, allowed: str) -> None:
-        super().__init__(f"{path}: {value!r} is not allowed; {allowed}")
+        super().__init__(f"{path}: {_SHORT.repr(value)} is not allowed; {allowed}")
         self.path = path
         self.value = value
         self.allowed = allowed

@@ -169,6 +169,16 @@ def test_every_error_is_one_sentence(error: PortfolioError, text: str) -> None:
     assert isinstance(error, PortfolioError)
 
 
+def test_a_refused_value_is_shown_in_one_line_however_long_or_deep_it_is() -> None:
+    deep: list[object] = []
+    for _ in range(10_000):
+        deep = [deep]
+    for value in ("x" * 100_000, list(range(100_000)), {"a": "x" * 100_000}, deep):
+        error = ConfigInvalid("portfolio", value, "an object with named settings")
+        assert len(str(error)) < 200
+        assert error.value is value
+
+
 def test_a_rejection_carries_its_stable_code() -> None:
     assert Rejected("NOT_HELD", "3 lots asked, 2 held").code == "NOT_HELD"
     missing = OutsideCoverage("lot size", date(2031, 1, 2), "2005 to 2027")
