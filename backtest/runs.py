@@ -65,7 +65,7 @@ class PreparedRun:
         if not options.signals:
             result = engine.run_bars(feeds, progress)
             return replace(result, notes=(*self.notes, *result.notes))
-        loaded = self._load_signals(config, feeds)
+        loaded = self._load_signals(config, feeds, start or options.start, end or options.end)
         result = engine.run_signals(loaded.signals, feeds if options.own_stops else (), progress)
         return replace(
             result,
@@ -84,25 +84,37 @@ class PreparedRun:
 
     @property
     def days(self) -> tuple[date, date]:
-        """The first and the last day of all bars. Raises `InputInvalid` without any bars."""
+        """The first and the last day of all bars, within the options' own.
+
+        Raises `InputInvalid` without any bars.
+        """
         if not self.bars:
             raise InputInvalid("walk-forward", "needs --bars or --sample")
-        first = min(int(bars.epoch_s[0]) for bars in self.bars.values())
-        last = max(int(bars.epoch_s[-1]) for bars in self.bars.values())
-        return datetime.fromtimestamp(first, IST).date(), datetime.fromtimestamp(last, IST).date()
+        epochs = [bars.epoch_s for bars in self.bars.values()]
+        first = datetime.fromtimestamp(min(int(column[0]) for column in epochs), IST).date()
+        last = datetime.fromtimestamp(max(int(column[-1]) for column in epochs), IST).date()
+        return max(first, self.options.start or first), min(last, self.options.end or last)
 
-    def _load_signals(self, config: PortfolioConfig, feeds: list[BarFeed]) -> LoadedSignals:
+    def _load_signals(
+        self,
+        config: PortfolioConfig,
+        feeds: list[BarFeed],
+        start: date | None,
+        end: date | None,
+    ) -> LoadedSignals:
         loader = SignalLoader(
             tuple(config.instruments),
             FeedIndicators(feeds) if feeds else None,
             self.options.skip_bad_rows,
+            start,
+            end,
         )
         return loader.load(self.options.signals)
 
 
 def prepare(options: RunOptions) -> PreparedRun:
     """Read every file that `options` name. Raises `InputInvalid` and `ConfigInvalid`."""
-    overrides = {} if options.market_overrides is None else read_json(options.market_overrides)
+    overrides = None if options.market_overrides is None else read_json(options.market_overrides)
     market = BacktestMarket.shipped(overrides, with_charges=options.charges)
     settings = {} if options.config is None else read_json(options.config)
     read_config(settings, market)
@@ -134,11 +146,13 @@ def prepare(options: RunOptions) -> PreparedRun:
 def read_json(path: Path) -> Any:
     """A JSON file, parsed. Raises `InputInvalid` with the line that is wrong."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8-sig"))
     except json.JSONDecodeError as error:
         raise InputInvalid(str(path), f"is not JSON: {error.msg}", error.lineno) from error
     except UnicodeDecodeError as error:
         raise InputInvalid(str(path), "is not UTF-8 text") from error
+    except RecursionError as error:
+        raise InputInvalid(str(path), "is nested too deeply") from error
 
 
 def read_config(settings: Any, market: BacktestMarket) -> PortfolioConfig:

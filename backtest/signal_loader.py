@@ -8,11 +8,12 @@ bars at its bar; where neither has it, the entry is not guessed at but named.
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+from backtest.entry_window import EntryWindow
 from backtest.export_layers import ExportExit, ExportLayer, exits_of, layers_of
 from backtest.signal_text import parse_exit_reason
 from backtest.tradingview_export import BadRow, read_export
@@ -94,7 +95,12 @@ class SignalLoader:
         instruments: Collection[str],
         indicators: IndicatorSource | None = None,
         skip_bad_rows: bool = False,
+        start: date | None = None,
+        end: date | None = None,
     ) -> None:
+        """Trades are taken that begin from `start` to `end` (both included), where given."""
+        self._start = start
+        self._end = end
         self._instruments = instruments
         self._indicators = indicators
         self._skip_bad_rows = skip_bad_rows
@@ -135,7 +141,7 @@ class SignalLoader:
         reading = _Reading(export.source, self._skip_bad_rows, bad_rows=list(export.bad_rows))
         lacking: list[_Lacking] = []
         kept: list[ExportLayer] = []
-        layers = layers_of(export.trades)
+        layers = self._inside(layers_of(export.trades), reading)
         for layer in layers:
             entry = self._entry(source.instrument, layer)
             if isinstance(entry, Signal):
@@ -161,6 +167,28 @@ class SignalLoader:
                 f"exit of their layer ({_shown(early)})"
             )
         return reading
+
+    def _inside(self, layers: Sequence[ExportLayer], reading: "_Reading") -> list[ExportLayer]:
+        """The layers of trades that begin inside the run's days; the others are counted."""
+        window = EntryWindow(self._start, self._end)
+        ordered = sorted(layers, key=lambda layer: layer.entry.time)
+        kept = [each for each in ordered if window.takes_entry(each.text.layer, each.entry.time)]
+        reading.note_outside(len(layers) - len(kept), "entries")
+        return kept
+
+    def _inside_alerts(self, reading: "_Reading") -> None:
+        window = EntryWindow(self._start, self._end)
+        kept = []
+        for rank, loaded in sorted(reading.signals, key=lambda pair: pair[1].signal.bar_time):
+            signal = loaded.signal
+            if isinstance(signal, Signal) and signal.type is not SignalType.EXIT:
+                inside = window.takes_entry(signal.layer, signal.bar_time)
+            else:
+                inside = window.has_begun(signal.bar_time)
+            if inside:
+                kept.append((rank, loaded))
+        reading.note_outside(len(reading.signals) - len(kept), "alerts")
+        reading.signals = kept
 
     def _entry(self, instrument: str, layer: ExportLayer) -> "Signal | _Lacking":
         """The entry's alert; each value from its comment, else from the bars."""
@@ -213,6 +241,7 @@ class SignalLoader:
         reading.notes += [
             f"{reading.source}: {count} {what} left out" for what, count in sorted(left_out.items())
         ]
+        self._inside_alerts(reading)
         return reading
 
 
@@ -236,6 +265,10 @@ class _Reading:
         kind = signal.type if isinstance(signal, Signal) else SignalType.MARKET_DATA
         loaded = LoadedSignal(signal, export_lots, self.source, line)
         self.signals.append((_RANK[kind] if rank is None else rank, loaded))
+
+    def note_outside(self, count: int, what: str) -> None:
+        if count:
+            self.notes.append(f"{self.source}: {count} {what} outside the run's days left out")
 
     def leave_out(self, line: int, reason: str) -> None:
         if not self.skip_bad_rows:

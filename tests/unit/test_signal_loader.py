@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -270,6 +270,38 @@ def test_the_parts_of_a_split_exit_are_one_entry_and_one_exit(tmp_path: Path) ->
     assert [item.export_lots for item in result.signals] == [10, 10]
     assert "1 partial exits are taken together with the last exit" in result.notes[0]
     assert "(lines 4)" in result.notes[0]
+
+
+def test_only_trades_that_begin_on_the_runs_days_are_taken(tmp_path: Path) -> None:
+    """An add belongs to its trade: it goes with a base entry left out, and stays with one taken."""
+    rows = [
+        row
+        for number, day, text in (
+            (1, "2024-01-03", "ENTRY-2L"),
+            (2, "2024-01-08", "PYR1-1L"),
+            (3, "2024-01-09", "ENTRY-2L"),
+            (4, "2024-01-11", "PYR1-1L"),
+            (5, "2024-01-12", "ENTRY-2L"),
+        )
+        for row in (
+            entry(number, f"{day} 09:15", text + SAID, "48000"),
+            exit_(number, "2024-01-15 09:15", "EXIT - Below ST", "48100"),
+        )
+    ]
+    loader = SignalLoader(INSTRUMENTS, start=date(2024, 1, 8), end=date(2024, 1, 10))
+    read = loader.load([written(tmp_path, *rows)])
+    days = [f"{each.signal.bar_time:%d}" for each in read.signals]
+    assert days == ["09", "11", "15"]
+    assert read.notes == ("trades.csv: 3 entries outside the run's days left out",)
+
+
+def test_alerts_outside_the_runs_days_are_counted(tmp_path: Path) -> None:
+    path = tmp_path / "alerts.jsonl"
+    path.write_text((FIXTURES / "alerts.jsonl").read_text())
+    loader = SignalLoader(INSTRUMENTS, start=date(2024, 1, 2), end=date(2024, 1, 2))
+    read = loader.load([source(path, "GOLD_MINI")])
+    assert all(f"{each.signal.bar_time:%d}" != "01" for each in read.signals)
+    assert any("outside the run's days" in note for note in read.notes)
 
 
 def test_instruments_are_merged_by_time(tmp_path: Path) -> None:
