@@ -10,7 +10,15 @@ from rich.console import Console
 
 from backtest.metrics import measure
 from backtest.monte_carlo import Method, simulate, whole_trade_returns
-from backtest.options import FILE, RunOptions, amount, input_options, read_grid, read_options
+from backtest.options import (
+    FILE,
+    RunOptions,
+    amount,
+    input_options,
+    options_given,
+    read_grid,
+    read_options,
+)
 from backtest.output import print_result
 from backtest.progress import progress_bar
 from backtest.result import BacktestResult
@@ -26,6 +34,10 @@ REPORT = click.option(
 )
 
 
+_ONLY_REPLAY = ("instrument", "point_value", "commission_pct")
+_ALSO_REPLAY = ("replay", "capital", "skip_bad_rows", "json_out", "report")
+
+
 @click.group(invoke_without_command=True)
 @click.option("--replay", type=FILE, help="Replay a TradingView export as it was traded.")
 @click.option("--instrument", default="BANK_NIFTY", show_default=True, help="For --replay.")
@@ -39,14 +51,29 @@ def backtest(
     ctx: click.Context, /, json_out: Path | None, report: Path | None, **given: Any
 ) -> None:
     """Test on past alerts or bars, with the rules, sizes and stops that trade live."""
+    typed = options_given(ctx)
     if ctx.invoked_subcommand is not None:
+        if typed:
+            options = ", ".join(typed.values())
+            raise click.UsageError(f"write {options} after {ctx.invoked_subcommand}")
         return
+    _check_replay_options(typed)
     console = Console()
     if given["replay"] is not None:
         _replay(console, given, json_out, report)
     else:
         result = _run(console, read_options(given))
         _tell(console, result, {}, json_out, report)
+
+
+def _check_replay_options(typed: dict[str, str]) -> None:
+    """Refuse options that would go unheeded. Raises `click.UsageError`."""
+    replayed = "replay" in typed
+    for name, option in typed.items():
+        if replayed and name not in (*_ONLY_REPLAY, *_ALSO_REPLAY):
+            raise click.UsageError(f"--replay takes trades as they were: leave {option} out")
+        if not replayed and name in _ONLY_REPLAY:
+            raise click.UsageError(f"{option} is for --replay")
 
 
 @backtest.command("monte-carlo")
@@ -61,12 +88,12 @@ def backtest(
 @click.option("--block", type=click.IntRange(1), help="Trades a block [cube root of their number].")
 @click.option(
     "--ruin-pct",
-    type=click.FloatRange(0, 100),
+    type=click.FloatRange(0, 100, min_open=True, max_open=True),
     default=50.0,
     show_default=True,
     help="Ruined is a path that falls below this share of the capital.",
 )
-@click.option("--seed", type=int, default=1, show_default=True)
+@click.option("--seed", type=click.IntRange(0), default=1, show_default=True)
 @input_options
 @REPORT
 def monte_carlo(report: Path | None, **given: Any) -> None:
@@ -148,7 +175,7 @@ def _replay(
         raise click.UsageError("--replay needs --point-value: rupees a point a lot, such as 35")
     replayed = replay(
         read_export(given["replay"], given["skip_bad_rows"]),
-        given["instrument"],
+        given["instrument"].upper(),
         amount("--point-value", given["point_value"]),
         amount("--commission-pct", given["commission_pct"], least=Decimal(0)),
         amount("--capital", given["capital"]),

@@ -11,6 +11,9 @@ from enum import StrEnum
 from core.config import fraction
 from core.errors import ConfigInvalid
 
+MOST_TICKS = 1000
+MOST_PERCENT = 10
+
 
 class FillAt(StrEnum):
     """The moment a decision is filled."""
@@ -34,9 +37,11 @@ class Slippage:
             amount = Decimal(number)
         except ArithmeticError:
             amount = Decimal("NaN")
-        if not (amount.is_finite() and 0 <= amount <= 1000):
-            raise ConfigInvalid("slippage", text, "write 2 (ticks) or 0.02% (of the price)")
-        return cls(percent=amount) if text.strip().endswith("%") else cls(ticks=amount)
+        is_percent = text.strip().endswith("%")
+        if not (amount.is_finite() and 0 <= amount <= (MOST_PERCENT if is_percent else MOST_TICKS)):
+            allowed = f"{MOST_TICKS} (ticks), or to {MOST_PERCENT}% (of the price)"
+            raise ConfigInvalid("slippage", text, f"a number from 0 to {allowed}")
+        return cls(percent=amount) if is_percent else cls(ticks=amount)
 
     def price(self, price: Decimal, tick: Decimal, *, buying: bool) -> Decimal:
         """The price after slippage, on the tick grid on the losing side; as is without any."""

@@ -7,7 +7,6 @@ be tested; their expiries follow the rule alone.
 from collections.abc import Mapping
 from datetime import date, time
 from decimal import Decimal
-from typing import Any
 
 from core.charges import ChargeSchedule
 from core.contracts import Contracts
@@ -41,7 +40,7 @@ class BacktestMarket:
     @classmethod
     def shipped(
         cls,
-        overrides: Mapping[str, Any] | None = None,
+        overrides: object = None,
         *,
         with_charges: bool = True,
     ) -> "BacktestMarket":
@@ -49,7 +48,9 @@ class BacktestMarket:
 
         Raises `ConfigInvalid` with the path of what is wrong.
         """
-        given = overrides or {}
+        given = {} if overrides is None else overrides
+        if not isinstance(given, Mapping):
+            raise ConfigInvalid("(top level)", given, f"an object with {', '.join(_OVERRIDES)}")
         for key in given:
             if key not in _OVERRIDES:
                 raise ConfigInvalid(key, given[key], f"known here: {', '.join(_OVERRIDES)}")

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from backtest.fills import FillAt, Slippage
 from backtest.signal_loader import SignalSource
 from core.errors import ConfigInvalid
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+HIGHEST_AMOUNT = Decimal(10**15)
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
@@ -47,20 +49,23 @@ class RunOptions:
 def read_options(given: Mapping[str, Any]) -> RunOptions:
     """Check what click parsed. Raises `click.UsageError` and `ConfigInvalid`."""
     signals = tuple(_signal_source(text) for text in given["signals"])
-    bars = dict(_pair("--bars", text) for text in given["bars"])
+    bars = _once("--bars", given["bars"])
     if not (signals or bars or given["sample"]):
+        replay = "--replay FILE, " if "replay" in given else ""
         raise click.UsageError(
             "nothing to test: give --bars INSTRUMENT=FILE, --signals FILE:INSTRUMENT, "
-            "--replay FILE, or --sample for the built-in synthetic data"
+            f"{replay}or --sample for the built-in synthetic data"
         )
     if given["sample"] and (signals or bars):
         raise click.UsageError("--sample brings its own bars: leave --bars and --signals out")
+    start, end = _day(given["start"]), _day(given["end"])
+    if start is not None and end is not None and start > end:
+        raise click.UsageError(f"--from {start} is after --to {end}")
     return RunOptions(
         signals=signals,
         bars={name: _existing("--bars", Path(file)) for name, file in bars.items()},
         timeframes={
-            name: _minutes(text)
-            for name, text in (_pair("--timeframe", text) for text in given["timeframe"])
+            name: _minutes(text) for name, text in _once("--timeframe", given["timeframe"]).items()
         },
         sample=given["sample"],
         capital=amount("--capital", given["capital"]),
@@ -72,19 +77,34 @@ def read_options(given: Mapping[str, Any]) -> RunOptions:
         own_stops=given["own_stops"],
         on_bad_bars=given["on_bad_bars"],
         skip_bad_rows=given["skip_bad_rows"],
-        start=_day(given["start"]),
-        end=_day(given["end"]),
+        start=start,
+        end=end,
     )
 
 
+def options_given(ctx: click.Context) -> dict[str, str]:
+    """What stands on the command line: each parameter's name with the option as it is written."""
+    return {
+        parameter.name: parameter.opts[0]
+        for parameter in ctx.command.params
+        if parameter.name is not None
+        and ctx.get_parameter_source(parameter.name) is ParameterSource.COMMANDLINE
+    }
+
+
 def amount(option: str, text: str, least: Decimal | None = None) -> Decimal:
-    """A number above 0, or from `least`; thousands separators pass. Raises `ConfigInvalid`."""
+    """A number above 0, or from `least`, to 10^15; thousands separators pass.
+
+    Raises `ConfigInvalid`.
+    """
     try:
         read = Decimal(text.replace(",", "").replace("_", ""))
     except InvalidOperation:
         read = Decimal("NaN")
-    if not read.is_finite() or (read <= 0 if least is None else read < least):
-        raise ConfigInvalid(option, text, f"a number {'above 0' if least is None else 'from 0'}")
+    low_enough = read.is_finite() and read <= HIGHEST_AMOUNT
+    if not low_enough or (read <= 0 if least is None else read < least):
+        lowest = "above 0" if least is None else f"from {least}"
+        raise ConfigInvalid(option, text, f"a number {lowest}, at most 10^15")
     return read
 
 
@@ -92,7 +112,7 @@ def read_grid(texts: Iterable[str]) -> dict[str, tuple[object, ...]]:
     """`PATH=V1,V2` as the values of each setting; values are JSON, or else text."""
     return {
         path: tuple(_value(text) for text in values.split(","))
-        for path, values in (_pair("--grid", text, upper=False) for text in texts)
+        for path, values in _once("--grid", texts, upper=False).items()
     }
 
 
@@ -115,6 +135,17 @@ def _pair(option: str, text: str, *, upper: bool = True) -> tuple[str, str]:
     if not (name and separator and value):
         raise click.UsageError(f"{option} {text}: write NAME=VALUE")
     return (name.strip().upper() if upper else name.strip()), value.strip()
+
+
+def _once(option: str, texts: Iterable[str], *, upper: bool = True) -> dict[str, str]:
+    """NAME=VALUE texts by name, each name once."""
+    found: dict[str, str] = {}
+    for text in texts:
+        name, value = _pair(option, text, upper=upper)
+        if name in found:
+            raise click.UsageError(f"{option}: {name} is given twice")
+        found[name] = value
+    return found
 
 
 def _signal_source(text: str) -> SignalSource:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from backtest.number_text import rupees
+from backtest.number_text import grouped
 from backtest.output import print_table
 from backtest.replay import ReplayedTrade, ReplayResult
 from backtest.result_json import JsonObject, decimal_text
@@ -16,12 +16,12 @@ def print_replay(replayed: ReplayResult, console: Console) -> None:
     """Print the totals, and the trades that are furthest from the export."""
     totals = (
         ("closed trades", str(len(replayed.rows))),
-        ("net P&L, recomputed", rupees(replayed.net_pnl)),
-        ("net P&L, as the export says", rupees(replayed.export_net_pnl)),
-        ("difference of the totals", rupees(replayed.difference)),
-        ("largest difference of one trade", rupees(replayed.max_abs_diff_per_trade)),
+        ("net P&L, recomputed", grouped(replayed.net_pnl)),
+        ("net P&L, as the export says", grouped(replayed.export_net_pnl)),
+        ("difference of the totals", grouped(replayed.difference)),
+        ("largest difference of one trade", grouped(replayed.max_abs_diff_per_trade)),
     )
-    print_table(console, "Replay against the export", ("", ""), totals)
+    print_table(console, "Replay against the export, money in rupees", ("", ""), totals)
     furthest = sorted(replayed.rows, key=lambda row: abs(row.difference), reverse=True)
     print_table(
         console,
@@ -56,7 +56,7 @@ def _row(row: ReplayedTrade) -> Sequence[str]:
         str(row.trade.trade_no),
         str(row.line),
         f"{row.trade.exit_time:%Y-%m-%d %H:%M}",
-        rupees(row.trade.net_pnl),
-        rupees(row.export_net_pnl),
-        rupees(row.difference),
+        grouped(row.trade.net_pnl),
+        grouped(row.export_net_pnl),
+        grouped(row.difference),
     )

@@ -72,7 +72,29 @@ def test_every_command_explains_itself(arguments: tuple[str, ...]) -> None:
         (("backtest", "--sample", "--bars", "BANK_NIFTY={bars}"), "--sample brings its own"),
         (("backtest", "--sample", "--capital", "much"), "--capital: 'much' is not allowed"),
         (("backtest", "--sample", "--capital", "-5"), "--capital: '-5' is not allowed"),
+        (("backtest", "--sample", "--capital", "1e16"), "--capital: '1e16' is not allowed"),
         (("backtest", "--sample", "--slippage", "x"), "slippage: 'x' is not allowed"),
+        (("backtest", "--sample", "--slippage", "11%"), "slippage: '11%' is not allowed"),
+        (("backtest", "--sample", "--from", "2030-01-01"), "from the day on which the run begins"),
+        (
+            ("backtest", "--sample", "--from", "2025-02-01", "--to", "2025-01-31"),
+            "--from 2025-02-01 is after --to 2025-01-31",
+        ),
+        (
+            ("backtest", "--bars", "BANK_NIFTY={bars}", "--bars", "bank_nifty={bars}"),
+            "--bars: BANK_NIFTY is given twice",
+        ),
+        (("backtest", "--sample", "--market-overrides", "{list}"), "[1] is not allowed"),
+        (("backtest", "--sample", "--config", "{deep}"), "is nested too deeply"),
+        (("backtest", "--sample", "--point-value", "35"), "--point-value is for --replay"),
+        (("backtest", "--sample", "monte-carlo"), "write --sample after monte-carlo"),
+        (("backtest", "monte-carlo", "--sample", "--seed", "-1"), "--seed"),
+        (("backtest", "monte-carlo", "--sample", "--ruin-pct", "100"), "--ruin-pct"),
+        (("backtest", "--signals", "{nothing}:BANK_NIFTY"), "none to feed"),
+        (
+            ("backtest", "--replay", "{export}", "--point-value", "35", "--from", "2025-01-01"),
+            "leave --from out",
+        ),
         (("backtest", "--sample", "--timeframe", "BANK_NIFTY=0"), "minutes from 1 to 1440"),
         (("backtest", "--sample", "--timeframe", "BANK_NIFTY=7"), "only finer bars"),
         (("backtest", "--sample", "--config", "{bars}"), "is not JSON"),
@@ -88,9 +110,14 @@ def test_every_command_explains_itself(arguments: tuple[str, ...]) -> None:
     ],
 )
 def test_what_is_wrong_is_said_in_one_error_and_no_traceback(
-    arguments: tuple[str, ...], told: str, bars: Path, export: Path
+    arguments: tuple[str, ...], told: str, bars: Path, export: Path, tmp_path: Path
 ) -> None:
-    result = invoke(*(text.format(bars=bars, export=export) for text in arguments))
+    files = {"list": ("list.json", "[1]"), "deep": ("deep.json", "[" * 200_000)}
+    files["nothing"] = ("nothing.jsonl", "")
+    paths = {name: tmp_path / file for name, (file, _) in files.items()}
+    for name, (_, text) in files.items():
+        paths[name].write_text(text)
+    result = invoke(*(text.format(bars=bars, export=export, **paths) for text in arguments))
     assert result.exit_code != 0
     assert told in result.output
     assert "Traceback" not in result.output
@@ -163,6 +190,24 @@ def test_market_data_can_be_overridden_and_strange_keys_are_refused(
     )
     assert result.exit_code == 1
     assert "holidays" in result.output
+
+
+def test_a_replay_is_told_in_any_character_set(export: Path) -> None:
+    told = subprocess.run(
+        [sys.executable, "portfolio_manager.py", "backtest", "--replay", str(export),
+         "--point-value", "35"],
+        cwd=ROOT, check=True, capture_output=True, env={"PYTHONIOENCODING": "ascii"},
+    )  # fmt: skip
+    assert b"Replay against the export" in told.stdout
+
+
+def test_walk_forward_keeps_to_the_days_it_is_given() -> None:
+    result = invoke(
+        "backtest", "walk-forward", "--sample", "--grid", "equity_basis=open",
+        "--from", "2025-07-01", "--to", "2025-12-31", "--train-months", "3",
+    )  # fmt: skip
+    spans = [line.split("  ")[0] for line in result.output.splitlines() if line.startswith("20")]
+    assert spans == ["2025-10-01 to 2026-01-01"]
 
 
 def test_help_is_quick_to_import() -> None:
