@@ -79,6 +79,7 @@ class ValidationConfig:
     max_stop_pct: Decimal = number("30", above="0", high="100", unit="% of price")
     base_divergence_pct: Decimal = number("2", above="0", high="20", unit="% of price")
     pyramid_divergence_pct: Decimal = number("1", above="0", high="20", unit="% of price")
+    late_divergence_fraction: Decimal = number("0.5", above="0", high="1")
     base_risk_growth_pct: Decimal = number("50", low="0", high="500", unit="% of risk")
     pyramid_risk_growth_pct: Decimal = number("20", low="0", high="500", unit="% of risk")
     normal_age_s: Decimal = number("10", low="0", high="3600", unit="s")

@@ -13,7 +13,6 @@ from core.decision_record import Decision, DecisionCode
 from core.models import HIGHEST_PRICE, MAX_LAYERS, Signal, SignalType, layer_name
 from core.portfolio_state import InstrumentBook, PortfolioStateManager
 
-HALF = Decimal("0.5")
 LEAST_ATR = Decimal("0.0001")
 
 
@@ -179,7 +178,8 @@ class SignalValidator:
         signal = entry.signal
         base = signal.type is SignalType.BASE_ENTRY
         percent = self._config.base_divergence_pct if base else self._config.pyramid_divergence_pct
-        limit = fraction(percent) * (HALF if tier is AgeTier.HALVED else 1) * signal.price
+        late = self._config.late_divergence_fraction if tier is AgeTier.HALVED else 1
+        limit = fraction(percent) * late * signal.price
         if abs(broker - signal.price) > limit:
             return Refused(
                 DecisionCode.PRICE_DIVERGED,

@@ -38,6 +38,7 @@ NUMBERS = [
     ("validation.max_stop_pct", "30", "0.01", "100", "0", "100.01"),
     ("validation.base_divergence_pct", "2", "0.01", "20", "0", "20.01"),
     ("validation.pyramid_divergence_pct", "1", "0.01", "20", "0", "20.01"),
+    ("validation.late_divergence_fraction", "0.5", "0.01", "1", "0", "1.01"),
     ("validation.base_risk_growth_pct", "50", "0", "500", "-0.01", "500.01"),
     ("validation.pyramid_risk_growth_pct", "20", "0", "500", "-0.01", "500.01"),
     ("validation.normal_age_s", "10", "0", "30", "-0.01", "3600.01"),

@@ -232,6 +232,9 @@ def test_the_brokers_price_may_not_have_gone_far(
 def test_the_limits_of_divergence_are_configuration() -> None:
     assert outcome(execute(BASE, "50500.05", base_divergence_pct="1")) is C.PRICE_DIVERGED
     assert outcome(execute(ADD, "50250.05", pyramid_divergence_pct="0.5")) is C.PRICE_DIVERGED
+    assert outcome(execute(BASE, "50250", age_s=30.1, late_divergence_fraction="0.25")) == 10
+    late = execute(BASE, "50250.05", age_s=30.1, late_divergence_fraction="0.25")
+    assert outcome(late) is C.PRICE_DIVERGED
 
 
 @pytest.mark.parametrize(
