@@ -12,6 +12,8 @@ from backtest.metrics import Metrics, measure
 from backtest.result import BacktestResult
 
 LEFT_OUT_SHOWN = 10
+# Blanks that a drawn table has in each column, and at its two sides.
+_PADDING, _EDGES = 2, 2
 
 
 def print_result(result: BacktestResult, console: Console, metrics: Metrics | None = None) -> None:
@@ -34,6 +36,7 @@ def print_table(
     """Print `rows` under `columns`, numbers to the right; nothing when there are no rows.
 
     A first column of labels is to the left, and so is the text of a table of two bare columns.
+    A table too wide for the terminal is drawn in parts, each beginning with the first column.
     Cells are never read as markup.
     """
     rows = list(rows)
@@ -41,7 +44,9 @@ def print_table(
         return
     console.print(Text(title, style="bold"))
     if console.is_terminal:
-        console.print(_drawn(columns, rows))
+        for places in _side_by_side(columns, rows, console.width):
+            shown = [[row[place] for place in places] for row in rows]
+            console.print(_drawn([columns[place] for place in places], shown))
     else:
         for line in _aligned(columns, rows):
             console.print(Text(line), soft_wrap=True)
@@ -55,6 +60,25 @@ def _print_left_out(console: Console, rows: Sequence[str]) -> None:
     if len(rows) > LEFT_OUT_SHOWN:
         hidden = len(rows) - LEFT_OUT_SHOWN
         console.print(Text(f"... and {hidden} more; --json lists them all"))
+
+
+def _side_by_side(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], width: int
+) -> list[list[int]]:
+    """Places of the columns that fit beside the first one, part by part; no figure is cut."""
+    if not any(columns):
+        return [list(range(len(columns)))]
+    widths = [max(map(len, cells)) + _PADDING for cells in zip(columns, *rows, strict=True)]
+    parts = [[0]]
+    beside_first = width - _EDGES - widths[0]
+    room = beside_first
+    for place, needed in enumerate(widths[1:], start=1):
+        if needed > room and len(parts[-1]) > 1:
+            parts.append([0])
+            room = beside_first
+        parts[-1].append(place)
+        room -= needed
+    return parts
 
 
 def _drawn(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:

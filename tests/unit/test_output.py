@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import re
 import subprocess
 import sys
 from datetime import UTC, date, datetime
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from backtest.output import print_result
+from backtest.output import print_result, print_table
 from backtest.result import BacktestResult
 from backtest.result_json import decimal_text, to_json, trades_hash, write_json
 from core.models import Limiter, Trade
@@ -206,3 +207,14 @@ def test_hash_is_the_same_in_processes_with_other_hash_seeds() -> None:
         for seed in ("0", "4242")
     }
     assert hashes == {trades_hash(realistic_result(days=80).trades) + "\n"}
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 100, 200])
+def test_a_narrow_terminal_cuts_no_figure(width: int) -> None:
+    rows = [("BANK_NIFTY", "26,60,024.38", "1,25,556.56"), ("GOLD_MINI", "-24,72,723.44", "0.00")]
+    page = StringIO()
+    console = Console(file=page, force_terminal=True, width=width, _environ={})
+    print_table(console, "Instruments", ("instrument", "net P&L", "charges"), rows)
+    text = page.getvalue()
+    assert all(cell in text for row in rows for cell in row)
+    assert max(map(len, re.sub(r"\x1b\[[0-9;]*m", "", text).splitlines())) <= width
