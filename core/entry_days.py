@@ -14,8 +14,8 @@ def entries_refused_on(
     """Why entries are refused on `day`, or None.
 
     `attested` says that the market is known to have been open by other evidence (a recorded bar),
-    so that days whose holidays are not published pass. `special_sessions` lets entries through on
-    Muhurat, budget and drill days.
+    so that days whose holidays or times are not published pass. `special_sessions` lets entries
+    through on Muhurat, budget and drill days.
     """
     try:
         session = calendar.session(exchange, day)
@@ -25,4 +25,7 @@ def entries_refused_on(
         return Refused(DecisionCode.ENTRIES_BLOCKED, f"{exchange} is closed on {day}")
     if session.kind is SessionKind.SPECIAL and not special_sessions:
         return Refused(DecisionCode.SPECIAL_SESSION, f"{day} is {session.name}, a special session")
+    if not (session.times_known or attested):
+        what = f"{session.name} of {day} is announced without its times"
+        return Refused(DecisionCode.OUTSIDE_COVERAGE, f"{what}; add an operator override")
     return None

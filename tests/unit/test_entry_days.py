@@ -20,6 +20,10 @@ CALENDAR = MarketCalendar.shipped()
         ("NSE", date(2026, 11, 22), False, False, DecisionCode.ENTRIES_BLOCKED),
         ("NSE", date(2026, 2, 1), False, False, DecisionCode.SPECIAL_SESSION),
         ("NSE", date(2026, 2, 1), True, False, None),
+        # announced without its times
+        ("NSE", date(2026, 11, 8), False, False, DecisionCode.SPECIAL_SESSION),
+        ("NSE", date(2026, 11, 8), True, False, DecisionCode.OUTSIDE_COVERAGE),
+        ("NSE", date(2026, 11, 8), True, True, None),
         ("NSE", date(2027, 6, 1), False, False, DecisionCode.OUTSIDE_COVERAGE),
         ("NSE", date(2019, 6, 3), False, False, DecisionCode.OUTSIDE_COVERAGE),
         ("NSE", date(2019, 6, 3), False, True, None),
