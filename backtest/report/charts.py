@@ -92,26 +92,39 @@ def equity_and_drawdown(curve: EquityCurve, daily: DailyEquity) -> Chart:
 
 
 def exposure(curve: EquityCurve) -> Chart:
-    """Risk to the stops and margin in use, as shares of the equity of the moment."""
+    """Margin in use and, under it on its own scale, risk to the stops: shares of equity."""
     equity, times = np.frombuffer(curve.equity), np.frombuffer(curve.epoch_s)
     solvent = equity > 0
     drawn = []
-    for name, column, colour in (
-        ("Margin in use", curve.margin, "--accent"),
-        ("Risk to the stops", curve.risk, "--loss"),
+    for name, column, colour, axis in (
+        ("Margin in use", curve.margin, "--accent", "y"),
+        ("Risk to the stops", curve.risk, "--loss", "y2"),
     ):
         share = np.frombuffer(column)[solvent] / equity[solvent]
         places = drawn_places(share)
         moments = wall_clock(times[solvent][places])
         drawn.append(
-            line(moments, share[places], name, colour, hovertemplate="%{y:.2%}", stepped=True)
+            line(
+                moments,
+                share[places],
+                name,
+                colour,
+                hovertemplate="%{y:.2%}",
+                stepped=True,
+                yaxis=axis,
+            )
         )
     frame = layout(
-        xaxis={"type": "date", "showgrid": False},
-        yaxis={"tickformat": ".0%", "rangemode": "tozero", "fixedrange": True},
-    )
+        xaxis={"type": "date", "anchor": "y2", "showgrid": False},
+        yaxis={
+            "domain": [0.48, 1], "tickformat": ".0%", "rangemode": "tozero", "fixedrange": True,
+        },
+        yaxis2={
+            "domain": [0, 0.4], "tickformat": ".1%", "rangemode": "tozero", "fixedrange": True,
+        },
+    )  # fmt: skip
     frame["showlegend"] = True
-    return Chart("exposure", "Margin and risk as shares of equity", 320, drawn, frame)
+    return Chart("exposure", "Margin and risk as shares of equity", 400, drawn, frame)
 
 
 def r_histogram(multiples: Floats) -> Chart:

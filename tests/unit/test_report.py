@@ -90,6 +90,12 @@ def test_the_page_loads_nothing_from_anywhere(page: str) -> None:
     assert "default-src 'none'" in page
 
 
+def test_risk_is_drawn_on_a_scale_of_its_own(page: str) -> None:
+    """A risk of one percent is a flat line beside a margin of forty."""
+    margin, risk = _charts(page)["exposure"]["data"]
+    assert (margin["yaxis"], risk["yaxis"]) == ("y", "y2")
+
+
 def test_every_part_asked_for_is_on_the_page(page: str) -> None:
     assert set(_charts(page)) == {"equity", "exposure", "r-multiples", "instruments"}
     for title in ("Monthly returns", "Notes and assumptions", "Signals refused or cut", "Figures"):
