@@ -77,7 +77,9 @@ def _check_replay_options(typed: dict[str, str]) -> None:
 
 
 @backtest.command("monte-carlo")
-@click.option("--runs", type=click.IntRange(1), default=10_000, show_default=True)
+@click.option(
+    "--runs", type=click.IntRange(1), default=10_000, show_default=True, help="Paths to draw."
+)
 @click.option(
     "--method",
     type=click.Choice([method.value for method in Method]),
@@ -93,7 +95,13 @@ def _check_replay_options(typed: dict[str, str]) -> None:
     show_default=True,
     help="Ruined is a path that falls below this share of the capital.",
 )
-@click.option("--seed", type=click.IntRange(0), default=1, show_default=True)
+@click.option(
+    "--seed",
+    type=click.IntRange(0),
+    default=1,
+    show_default=True,
+    help="Of the random draws: equal seeds draw alike.",
+)
 @input_options
 @REPORT
 def monte_carlo(report: Path | None, **given: Any) -> None:
@@ -127,8 +135,20 @@ def monte_carlo(report: Path | None, **given: Any) -> None:
     metavar="PATH=V1,V2",
     help="A setting and its values: instruments.BANK_NIFTY.strategy.er_threshold=0.7,0.8",
 )
-@click.option("--train-months", type=click.IntRange(1), default=12, show_default=True)
-@click.option("--test-months", type=click.IntRange(1), default=3, show_default=True)
+@click.option(
+    "--train-months",
+    type=click.IntRange(1),
+    default=12,
+    show_default=True,
+    help="Months in which settings are chosen.",
+)
+@click.option(
+    "--test-months",
+    type=click.IntRange(1),
+    default=3,
+    show_default=True,
+    help="Months after them in which they are judged; the next window begins so much later.",
+)
 @click.option(
     "--objective",
     type=click.Choice([objective.value for objective in Objective]),
@@ -180,8 +200,8 @@ def _replay(
         amount("--commission-pct", given["commission_pct"], least=Decimal(0)),
         amount("--capital", given["capital"]),
     )
-    _tell(console, replayed.backtest, replay_json(replayed), json_out, report)
     print_replay(replayed, console)
+    _tell(console, replayed.backtest, replay_json(replayed), json_out, report)
 
 
 def _tell(
@@ -191,22 +211,20 @@ def _tell(
     json_out: Path | None,
     report: Path | None,
 ) -> None:
-    """Write the result where that was asked for, and print it."""
+    """Print the result, then write it where that was asked for."""
     metrics = measure(result)
-    written: list[Path] = []
+    print_result(result, console, metrics)
     if json_out is not None:
         write_json({**to_json(result, metrics), **extra}, json_out)
-        written.append(json_out)
+        _say_written(console, json_out)
     if report is not None:
         from backtest.report.backtest_page import write_report
         from backtest.report.equity_svg import write_equity_svg
 
-        written.append(write_report(result, metrics, report))
-        written.append(report / "equity.svg")
-        write_equity_svg(result, written[-1])
-    print_result(result, console, metrics)
-    for path in written:
-        _say_written(console, path)
+        _say_written(console, write_report(result, metrics, report))
+        picture = report / "equity.svg"
+        write_equity_svg(result, picture)
+        _say_written(console, picture)
 
 
 def _say_written(console: Console, path: Path) -> None:

@@ -192,6 +192,13 @@ def test_market_data_can_be_overridden_and_strange_keys_are_refused(
     assert "holidays" in result.output
 
 
+def test_a_result_that_cannot_be_written_is_still_printed(tmp_path: Path) -> None:
+    told = invoke("backtest", "--sample", "--json", str(tmp_path / "absent" / "out.json"))
+    assert told.exit_code == 1
+    assert "Final equity" in told.output
+    assert "No such file or directory" in told.output
+
+
 def test_a_replay_is_told_in_any_character_set(export: Path) -> None:
     told = subprocess.run(
         [sys.executable, "portfolio_manager.py", "backtest", "--replay", str(export),
