@@ -6,6 +6,7 @@ by time, and keeps the last of several rows of one time.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from enum import StrEnum
 
 import numpy as np
@@ -54,11 +55,20 @@ class BadRow:
 
 
 @dataclass(frozen=True, slots=True)
+class Gap:
+    """A day whose session lacks bars between others."""
+
+    day: date
+    bars: int
+
+
+@dataclass(frozen=True, slots=True)
 class BarQuality:
     """What was found in a file of bars, and what became of it.
 
-    A row may have several faults and is one bad row. `missing_bars` are gaps inside sessions,
-    `outside_session` bars that lie in none (0 where hours were not given); neither is a fault.
+    A row may have several faults and is one bad row. `gaps` are days whose session lacks bars,
+    `outside_session` counts bars that lie in no session, and `special_days` days traded wholly
+    outside their regular hours (both 0 where hours were not given).
     """
 
     source: str
@@ -68,8 +78,14 @@ class BarQuality:
     kept_rows: int
     faults: Mapping[BarFault, int]
     examples: tuple[BadRow, ...]
-    missing_bars: int
+    gaps: tuple[Gap, ...]
     outside_session: int
+    special_days: int = 0
+
+    @property
+    def missing_bars(self) -> int:
+        """Bars that sessions should hold and do not."""
+        return sum(gap.bars for gap in self.gaps)
 
     @property
     def dropped_rows(self) -> int:
@@ -86,7 +102,15 @@ class BarQuality:
                 f"{self.kept_rows} kept"
             )
         if self.missing_bars:
-            notes.append(f"{self.source}: {self.missing_bars} bars missing inside sessions")
+            notes.append(
+                f"{self.source}: {self.missing_bars} bars missing inside sessions, "
+                f"on {len(self.gaps)} days; none is invented"
+            )
+        if self.special_days:
+            notes.append(
+                f"{self.source}: {self.special_days} days lie wholly outside the market's hours "
+                "and are taken as special sessions"
+            )
         if self.outside_session:
             notes.append(f"{self.source}: {self.outside_session} bars outside session hours")
         return tuple(notes)

@@ -19,15 +19,18 @@ from backtest.bar_quality import (
     BarFault,
     BarQuality,
     Flags,
+    Gap,
     OnBadBars,
     bad_rows_of,
     fault_summary,
     find_faults,
     rows_to_keep,
 )
-from backtest.sessions import SessionHours, bar_spacing_s, count_missing_bars, find_sessions
+from backtest.sessions import SessionHours, bar_spacing_s, find_sessions, missing_bars
 from core.errors import InputInvalid
 from core.ist import IST
+
+DAYS_THAT_TELL = 5
 
 __all__ = ["Bar", "BarFault", "BarQuality", "Bars", "OnBadBars", "read_bars"]
 
@@ -99,7 +102,8 @@ def read_bars(
 
     `hours` gives a day's open and close in IST; with them bars outside are counted, and gaps at
     the ends of sessions too. Raises `InputInvalid` for a file that is not such a CSV, for one
-    without a usable row, and under REFUSE for any bad row.
+    without a usable row or with most days outside `hours`, and under REFUSE for any bad row or
+    gap.
     """
     raw = read_raw_bars(path)
     faults = find_faults(raw)
@@ -109,7 +113,10 @@ def read_bars(
     if not len(kept):
         raise InputInvalid(str(path), f"has no usable bar in {len(raw.line)} rows")
     bars = _bars_of(raw, kept)
-    return bars, _quality(path, on_bad, raw, faults, bars, hours)
+    quality = _quality(path, on_bad, raw, faults, bars, hours)
+    if quality.gaps and on_bad is OnBadBars.REFUSE:
+        raise _gap_refusal(quality)
+    return bars, quality
 
 
 def _bars_of(raw: RawBars, kept: NDArray[np.intp]) -> Bars:
@@ -133,10 +140,17 @@ def _quality(
     hours: SessionHours | None,
 ) -> BarQuality:
     spacing_s = bar_spacing_s(bars.epoch_s)
-    missing = outside = 0
+    gaps: tuple[Gap, ...] = ()
+    outside = special = 0
     if spacing_s is not None:
         sessions = find_sessions(bars.epoch_s, spacing_s, hours)
-        missing = count_missing_bars(bars.epoch_s, sessions, spacing_s)
+        if hours is not None:
+            special = int(sessions.special.sum())
+            _check_hours(path, special, len(sessions.starts))
+        missing = missing_bars(bars.epoch_s, sessions, spacing_s).tolist()
+        gaps = tuple(
+            Gap(day, count) for day, count in zip(sessions.days, missing, strict=True) if count
+        )
         outside = int((~sessions.inside).sum())
     return BarQuality(
         source=str(path),
@@ -146,8 +160,30 @@ def _quality(
         kept_rows=len(bars),
         faults={fault: int(flags.sum()) for fault, flags in faults.items()},
         examples=_examples(path, raw, faults),
-        missing_bars=missing,
+        gaps=gaps,
         outside_session=outside,
+        special_days=special,
+    )
+
+
+def _check_hours(path: Path, special: int, days: int) -> None:
+    """Raises `InputInvalid` when most days are traded wholly outside the market's hours."""
+    if days >= DAYS_THAT_TELL and special > days / 2:
+        raise InputInvalid(
+            str(path),
+            f"{special} of {days} days lie wholly outside the market's hours, so the times are of "
+            "another time zone (without an offset they are read as IST): write them with offsets",
+        )
+
+
+def _gap_refusal(quality: BarQuality) -> InputInvalid:
+    shown = quality.gaps[:EXAMPLES]
+    return InputInvalid(
+        quality.source,
+        f"{quality.missing_bars} bars are missing inside sessions, on {len(quality.gaps)} days.\n"
+        "Use --on-bad-bars repair or drop to go on without them (none is invented). "
+        f"The first {len(shown)} days:\n"
+        + "\n".join(f"  {gap.day}: {gap.bars} missing" for gap in shown),
     )
 
 

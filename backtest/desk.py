@@ -12,7 +12,13 @@ from decimal import Decimal
 from backtest.fills import Slippage
 from backtest.market import BacktestMarket
 from backtest.result import Refusal
-from core.book_events import ExposureReserved, LayerOpened, LayerReduced, PriceMarked
+from core.book_events import (
+    ExposureReleased,
+    ExposureReserved,
+    LayerOpened,
+    LayerReduced,
+    PriceMarked,
+)
 from core.config import PortfolioConfig
 from core.decision import DecisionMaker, decide_stops
 from core.decision_record import Decision, LayerClose
@@ -64,11 +70,25 @@ class SimulatedDesk:
             )
             terms = self._market.terms(signal.instrument, day)
             self.book.mark(PriceMarked(signal.instrument, signal.price, signal.atr))
+        if signal.type is SignalType.EXIT:
+            self._cancel_waiting_entries(signal)
         decision = self._maker.decide(signal, self.book, terms, blocked=blocked)
         self._note(decision, signal, export_lots)
         if decision.acts:
             self._send(_Order(decision, signal.reason or "exit", signal, terms), signal.price)
         return decision
+
+    def _cancel_waiting_entries(self, leave: Signal) -> None:
+        """An exit that arrives while an entry waits cancels the entry first."""
+        waiting = self.waiting.get(leave.instrument, [])
+        kept = [
+            order
+            for order in waiting
+            if not order.decision.lots or leave.layer not in (None, order.decision.layer)
+        ]
+        if len(kept) < len(waiting):
+            self.waiting[leave.instrument] = kept
+            self.book.release(ExposureReleased(leave.instrument))
 
     def close_hit(
         self, instrument: str, hit: list[Position], price: Decimal, time: datetime

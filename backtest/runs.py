@@ -4,6 +4,7 @@ This is the one place that knows which input goes through which room.
 """
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass, replace
@@ -146,13 +147,24 @@ def prepare(options: RunOptions) -> PreparedRun:
 def read_json(path: Path) -> Any:
     """A JSON file, parsed. Raises `InputInvalid` with the line that is wrong."""
     try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
+        return json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=_each_key_once)
     except json.JSONDecodeError as error:
         raise InputInvalid(str(path), f"is not JSON: {error.msg}", error.lineno) from error
     except UnicodeDecodeError as error:
         raise InputInvalid(str(path), "is not UTF-8 text") from error
     except RecursionError as error:
         raise InputInvalid(str(path), "is nested too deeply") from error
+    except ValueError as error:
+        raise InputInvalid(str(path), str(error)) from error
+
+
+def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object's keys and values; a key written twice would hide the first."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
+        raise ValueError(f"has the key {twice!r} twice in one object")
+    return found
 
 
 def read_config(settings: Any, market: BacktestMarket) -> PortfolioConfig:

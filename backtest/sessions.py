@@ -25,7 +25,7 @@ class Sessions:
     """The sessions that bars lie in: a column of values a day, and one a bar (`inside`).
 
     `starts` is the index of a day's first bar, `counts` its number of bars; `opens` and `closes`
-    are epoch seconds.
+    are epoch seconds; `special` marks days that have no bar in their regular hours.
     """
 
     starts: NDArray[np.intp]
@@ -33,6 +33,13 @@ class Sessions:
     opens: Epochs
     closes: Epochs
     inside: NDArray[np.bool_]
+    special: NDArray[np.bool_]
+
+    @property
+    def days(self) -> list[date]:
+        """The IST day of each session."""
+        numbers = (self.opens + IST_OFFSET_S) // DAY_S
+        return [date.fromordinal(int(number) + _EPOCH_ORDINAL) for number in numbers]
 
     def open_of_each_bar(self) -> Epochs:
         """The open of the session that each bar lies in."""
@@ -54,7 +61,8 @@ def find_sessions(epoch_s: Epochs, spacing_s: int, hours: SessionHours | None) -
     first, last = epoch_s[starts], epoch_s[starts + counts - 1]
     if hours is None:
         inside = np.ones(len(epoch_s), dtype=np.bool_)
-        return Sessions(starts, counts, first, last + spacing_s, inside)
+        every_day = np.ones(len(starts), dtype=np.bool_)
+        return Sessions(starts, counts, first, last + spacing_s, inside, every_day)
     opens, closes = _regular_hours(days[starts], hours)
     inside = (epoch_s >= np.repeat(opens, counts)) & (epoch_s < np.repeat(closes, counts))
     special = ~np.logical_or.reduceat(inside, starts)
@@ -64,6 +72,7 @@ def find_sessions(epoch_s: Epochs, spacing_s: int, hours: SessionHours | None) -
         np.where(special, first, opens),
         np.where(special, last + spacing_s, closes),
         inside | np.repeat(special, counts),
+        special,
     )
 
 
@@ -82,8 +91,8 @@ def bar_spacing_s(epoch_s: Epochs) -> int | None:
     return int(found[np.argmax(counts)])
 
 
-def count_missing_bars(epoch_s: Epochs, sessions: Sessions, spacing_s: int) -> int:
-    """Bars that the sessions should hold and do not.
+def missing_bars(epoch_s: Epochs, sessions: Sessions, spacing_s: int) -> Epochs:
+    """For each session, how many bars it should hold and does not.
 
     What lies before the first bar or after the last is not missing, nor is a whole day.
     """
@@ -91,10 +100,12 @@ def count_missing_bars(epoch_s: Epochs, sessions: Sessions, spacing_s: int) -> i
     new = np.diff(cells, prepend=-1) != 0
     new[sessions.starts] = True
     held = np.add.reduceat(new & sessions.inside, sessions.starts, dtype=np.int64)
-    expected = -(-(sessions.closes - sessions.opens) // spacing_s)
-    before = max(int(cells[0]), 0)
-    after = max(int(expected[-1] - 1 - cells[-1]), 0)
-    return max(int((expected - held).sum()) - before - after, 0)
+    missing: Epochs = -(-(sessions.closes - sessions.opens) // spacing_s) - held
+    missing[0] -= max(int(cells[0]), 0)
+    expected_last = -(-int(sessions.closes[-1] - sessions.opens[-1]) // spacing_s)
+    missing[-1] -= max(expected_last - 1 - int(cells[-1]), 0)
+    missing[missing < 0] = 0
+    return missing
 
 
 def _regular_hours(days: Epochs, hours: SessionHours) -> tuple[Epochs, Epochs]:

@@ -87,6 +87,7 @@ def portfolio_lines(folder: Path) -> list[Line]:
         f"--bars=GOLD_MINI={folder / 'GOLDM.csv'}",
         f"--config={HERE / 'config.json'}",
         "--capital=10000000",
+        "--on-bad-bars=repair",
     )
     ratio = ours["events_per_s"] / peer["events_per_s"]
     rate = ours["events_per_s"]

@@ -133,6 +133,26 @@ def test_a_wrong_setting_is_named_by_its_path(tmp_path: Path) -> None:
     assert "above 0 to 10" in result.output
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('{"portfolio": {"max_risk_pct": 5}, "portfolio": {}}', "the key 'portfolio' twice"),
+        ('{"portfolio": {"max_risk_pct": ' + "9" * 5000 + "}}", "integer string conversion"),
+        ("[" * 100_000, "nested too deeply"),
+        ("{", "is not JSON"),
+    ],
+)
+def test_a_config_that_cannot_mean_what_it_says_is_refused(
+    tmp_path: Path, text: str, told: str
+) -> None:
+    config = tmp_path / "portfolio_config.json"
+    config.write_text(text)
+    result = invoke("backtest", "--sample", "--config", str(config))
+    assert result.exit_code == 1
+    assert told in result.output
+    assert "unexpected" not in result.output
+
+
 def test_debug_shows_the_traceback(bars: Path) -> None:
     with pytest.raises(Exception, match="slippage"):
         invoke("--debug", "backtest", "--bars", f"BANK_NIFTY={bars}", "--slippage", "x")

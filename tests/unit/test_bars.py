@@ -251,10 +251,33 @@ def test_gaps_inside_sessions_are_counted_and_nothing_is_invented(
     rows = session_rows(MONDAY, FULL_DAY)
     rows += session_rows(MONDAY + timedelta(1), [m for m in FULL_DAY if m not in left_out])
     rows += session_rows(MONDAY + timedelta(3), FULL_DAY)
-    bars, quality = read_bars(write(file, rows), hours=nse_hours)
-    assert quality.missing_bars == missing
-    assert len(bars) == 75 - len(left_out)
-    assert quality.faults == {}
+    for on_bad in (OnBadBars.REPAIR, OnBadBars.DROP):
+        bars, quality = read_bars(write(file, rows), on_bad, hours=nse_hours)
+        assert quality.missing_bars == missing
+        assert len(bars) == 75 - len(left_out)
+        assert quality.faults == {}
+
+
+def test_gaps_are_refused_unless_asked_otherwise_and_the_first_ten_days_named(file: Path) -> None:
+    days = [MONDAY + timedelta(day) for day in range(20) if day % 7 < 5]
+    rows = [row for day in days for row in session_rows(day, FULL_DAY) if " 11:30" not in row]
+    with pytest.raises(InputInvalid, match="15 bars are missing inside sessions") as refused:
+        read_bars(write(file, rows), hours=nse_hours)
+    told = str(refused.value)
+    assert "--on-bad-bars repair or drop" in told
+    assert told.count(": 1 missing") == 10
+
+
+def test_times_of_another_zone_are_not_taken_for_special_sessions(file: Path) -> None:
+    """New York's clock without an offset would otherwise trade, each day as a special one."""
+    rows = [
+        row
+        for day in range(6, 12)
+        for row in session_rows(date(2025, 1, day), range(-600, -225, 15))
+    ]
+    for on_bad in OnBadBars:
+        with pytest.raises(InputInvalid, match="another time zone"):
+            read_bars(write(file, rows), on_bad, hours=nse_hours)
 
 
 def test_what_lies_before_the_first_bar_and_after_the_last_is_not_missing(file: Path) -> None:
@@ -269,7 +292,7 @@ def test_without_hours_only_gaps_between_a_days_bars_are_known(file: Path) -> No
     rows = session_rows(MONDAY, FULL_DAY)
     rows += session_rows(MONDAY + timedelta(1), [15, 30, 60])
     rows += session_rows(MONDAY + timedelta(2), FULL_DAY)
-    _, quality = read_bars(write(file, rows))
+    _, quality = read_bars(write(file, rows), OnBadBars.REPAIR)
     assert quality.missing_bars == 1
 
 
@@ -292,6 +315,7 @@ def test_a_day_wholly_outside_its_hours_is_a_special_session_not_a_stray(file: P
     rows = session_rows(MONDAY, FULL_DAY) + evening + session_rows(MONDAY + timedelta(2), FULL_DAY)
     _, quality = read_bars(write(file, rows), hours=nse_hours)
     assert (quality.outside_session, quality.missing_bars) == (0, 0)
+    assert "1 days lie wholly outside" in quality.notes()[0]
 
 
 @given(

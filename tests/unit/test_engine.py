@@ -13,6 +13,7 @@ from backtest.fills import FillAt, Slippage
 from backtest.market import BacktestMarket
 from backtest.result import BacktestResult
 from backtest.signal_loader import IndicatorValues, LoadedSignal
+from core.book_events import CapitalMoved
 from core.config import PortfolioConfig
 from core.errors import ConfigInvalid, InputInvalid
 from core.ist import IST
@@ -193,6 +194,18 @@ def test_an_exit_and_an_entry_at_one_bar_run_in_that_order() -> None:
     result = run([Script([50000, 50100, 50300], alerts).feed()])
     assert len(result.trades) == 1
     assert result.open_layers == 1
+
+
+def test_an_exit_cancels_an_entry_that_still_waits() -> None:
+    """Both are decided at one bar's close; the entry must not fill at the next open."""
+    desk = engine(fill_at=FillAt.NEXT_OPEN).desk
+    desk.book.move_capital(CapitalMoved(CAPITAL, MONDAY))
+    desk.on_alert(LONG_AND_OUT[0][0])
+    assert len(desk.book.reserved(BANK)) == 1
+    desk.on_alert(alert(EXIT, 0, "50000"))
+    assert desk.waiting[BANK] == []
+    assert desk.book.reserved(BANK) == []
+    assert desk.decisions == {"ENTER_BASE": 1, "NOTHING_HELD": 1}
 
 
 def test_waiting_entries_hold_their_room_under_the_caps() -> None:

@@ -24,7 +24,9 @@ CALENDAR = MarketCalendar.shipped()
 
 def committed_bars(market: Market) -> Bars:
     def hours(day: date) -> tuple[time, time]:
-        return CALENDAR.hours(market.exchange, day)
+        session = CALENDAR.session(market.exchange, day)
+        assert session is not None
+        return session.open.time(), session.close.time()
 
     bars, quality = read_bars(FOLDER / market.file, hours=hours)
     assert quality.outside_session == 0
