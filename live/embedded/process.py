@@ -81,11 +81,12 @@ class ServerProcess:
         return self._child.wait()
 
     def last_words(self) -> str:
-        """The last lines it printed."""
+        """The last lines it printed, as one."""
         with self._log.open("rb") as file:
             file.seek(self._log_start)
-            lines = file.read().decode(errors="replace").splitlines()
-        return "\n".join(lines[-_LAST_LINES:]) or "it said nothing"
+            printed = file.read().decode(errors="replace").splitlines()
+        lines = [line.strip() for line in printed if line.strip()]
+        return " / ".join(lines[-_LAST_LINES:]) or "it said nothing"
 
 
 def _end_with(supervisor: int) -> None:

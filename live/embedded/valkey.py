@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from urllib.parse import quote
 
 from redis import Redis
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
+from redis.retry import Retry
 
 from live.embedded.account import Account
 from live.embedded.binaries import find_valkey, reachable
@@ -17,6 +19,7 @@ from live.embedded.folders import Folders, make_private
 from live.embedded.process import ServerProcess, evict, wait_until
 
 _START_S = 60.0
+_ONCE = Retry(NoBackoff(), 0)
 _STOP = ((signal.SIGTERM, 10.0), (signal.SIGKILL, 5.0))
 
 
@@ -74,7 +77,7 @@ class ValkeyServer:
 
     def _answers(self, pid: int) -> bool:
         try:
-            with Redis(unix_socket_path=str(self._socket)) as client:
+            with Redis(unix_socket_path=str(self._socket), retry=_ONCE) as client:
                 about = client.info("server", "persistence")
         except (RedisError, OSError):
             return False
