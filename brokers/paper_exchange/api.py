@@ -1,0 +1,148 @@
+"""OpenAlgo's contract over HTTP: limit, then parse, then schema, then key, then the exchange.
+
+The order of these steps and the shape of every refusal are those recorded from the gateway.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hmac import compare_digest
+from typing import Any
+
+from flask import Flask, Response, request
+from marshmallow import ValidationError
+
+from brokers.paper_exchange.acceptance import ORDER_NOT_FOUND
+from brokers.paper_exchange.answers import Json
+from brokers.paper_exchange.endpoints import Endpoint, Endpoints
+from brokers.paper_exchange.exchange import PaperExchange
+from brokers.paper_exchange.orders import Mode
+from brokers.paper_exchange.rate_limit import RateLimit
+from core.errors import Rejected
+from core.exchange_days import ExchangeDays
+from core.ports import Clock
+
+READS_PER_S = 50
+ORDERS_PER_S = 10
+_LARGEST_BODY = 256 * 1024
+_BAD_KEY = "Invalid openalgo apikey"
+_UNREADABLE = "The browser (or proxy) sent a request that this server could not understand."
+_NOT_FOUND_CODES = {ORDER_NOT_FOUND, "SYMBOL_NOT_FOUND"}
+_LIVE_VERBS = {"modifyorder": "modify", "cancelorder": "cancel"}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A body and its HTTP status."""
+
+    body: Json
+    status: int = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Calls a second to one endpoint."""
+
+    orders_per_s: int = ORDERS_PER_S
+    reads_per_s: int = READS_PER_S
+
+
+def create_app(
+    exchange: PaperExchange,
+    apikey: str,
+    days: Mapping[str, ExchangeDays],
+    clock: Clock,
+    limits: Limits,
+) -> Flask:
+    """The WSGI application. `clock` measures the rate of calls."""
+    app = Flask(__name__)
+    app.config["MAX_CONTENT_LENGTH"] = _LARGEST_BODY
+    endpoints = Endpoints(exchange, days)
+    tables = {
+        "/api/v1": endpoints.table(limits.orders_per_s, limits.reads_per_s),
+        "/control": endpoints.control(limits.reads_per_s),
+    }
+    for prefix, table in tables.items():
+        for path, endpoint in table.items():
+            gate = _Gate(path, endpoint, exchange, apikey, clock)
+            rule = f"{prefix}/{path}"
+            app.add_url_rule(rule, rule, gate.respond, methods=["POST"], strict_slashes=False)
+    app.add_url_rule("/health", "health", _health)
+    for status in (404, 405):
+        app.register_error_handler(status, _not_found)
+    return app
+
+
+class _Gate:
+    """The way into one endpoint."""
+
+    def __init__(
+        self, path: str, endpoint: Endpoint, exchange: PaperExchange, apikey: str, clock: Clock
+    ) -> None:
+        self._path = path
+        self._endpoint = endpoint
+        self._exchange = exchange
+        self._apikey = apikey.encode()
+        self._clock = clock
+        self._limit = RateLimit(endpoint.calls_per_s)
+
+    def respond(self) -> Response:
+        """Answer the request at hand."""
+        answer = self._answer()
+        text = json.dumps(answer.body, separators=(",", ":"))
+        return Response(text, answer.status, mimetype="application/json")
+
+    def _answer(self) -> Answer:
+        if not self._limit.admits(self._clock.monotonic()):
+            return Answer({"message": self._limit.text}, 429)
+        if not request.is_json:
+            return _error("An unexpected error occurred in the API endpoint", 500)
+        try:
+            body = json.loads(request.get_data(cache=False))
+        except (ValueError, RecursionError):
+            return Answer({"message": _UNREADABLE}, 400)
+        if not isinstance(body, dict):
+            return Answer({"message": "Internal Server Error"}, 500)
+        return self._checked(body)
+
+    def _checked(self, body: Json) -> Answer:
+        endpoint = self._endpoint
+        try:
+            asked: dict[str, Any] = endpoint.schema.load(body)
+        except ValidationError as wrong:
+            message = str(wrong.messages) if endpoint.words_errors else wrong.messages
+            return _error(message, 400, self._mode_shown(endpoint.names_mode_early))
+        if endpoint.checks_key and not self._knows(asked["apikey"]):
+            return _error(_BAD_KEY, 403)
+        try:
+            return Answer(endpoint.handle(asked))
+        except Rejected as refusal:
+            return self._refused(refusal, asked)
+
+    def _refused(self, refusal: Rejected, asked: Mapping[str, Any]) -> Answer:
+        verb = _LIVE_VERBS.get(self._path)
+        if verb is not None and self._exchange.mode is Mode.LIVE:
+            url = f"http://broker/orders/regular/{asked['orderid']}"
+            cause = f"Client error '400 Bad Request' for url '{url}'"
+            return _error(f"Failed to {verb} order: {cause}", 500)
+        status = 404 if refusal.code in _NOT_FOUND_CODES else 400
+        return _error(str(refusal), status, self._mode_shown(self._endpoint.names_mode))
+
+    def _mode_shown(self, wanted: bool) -> Json:
+        mode = self._exchange.mode
+        return {"mode": mode.value} if wanted and mode is Mode.ANALYZE else {}
+
+    def _knows(self, apikey: str) -> bool:
+        return compare_digest(apikey.encode(errors="replace"), self._apikey)
+
+
+def _error(message: object, status: int, more: Json | None = None) -> Answer:
+    return Answer({"status": "error", "message": message, **(more or {})}, status)
+
+
+def _health() -> dict[str, str]:
+    return {"status": "success"}
+
+
+def _not_found(_: Exception) -> tuple[dict[str, str], int]:
+    return {"message": "Not found", "path": request.path, "status": "error"}, 404

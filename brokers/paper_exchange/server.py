@@ -1,0 +1,93 @@
+"""Puts an exchange together from its state folder and serves it on loopback."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from http import HTTPStatus
+from pathlib import Path
+
+from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
+
+from brokers.paper_exchange.api import Limits, create_app
+from brokers.paper_exchange.clock import ExchangeClock
+from brokers.paper_exchange.exchange import PaperExchange
+from brokers.paper_exchange.listing import Listing
+from brokers.paper_exchange.market import Market
+from brokers.paper_exchange.orders import Mode
+from brokers.paper_exchange.pricing import Rates
+from brokers.paper_exchange.state_folder import StateFolder
+from brokers.paper_exchange.store import Store
+from core.contracts import Contracts
+from core.data import shipped
+from core.data.fields import Fields
+from core.exchange_days import ExchangeDays
+from core.instruments import InstrumentCatalog
+from core.market_calendar import MarketCalendar
+
+HOST = "127.0.0.1"
+OPENING_INR = Decimal(5_000_000)
+FIRST_PRICES: Mapping[str, Decimal] = {
+    "BANK_NIFTY": Decimal(58_000),
+    "GOLD_MINI": Decimal(128_000),
+}
+_CALENDARS: Mapping[str, str] = {"NSE": "calendar_nse", "MCX": "calendar_mcx"}
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How an exchange is set up. `mode` and `first_prices` count only until it has its own."""
+
+    state: Path
+    port: int = 0
+    opening_inr: Decimal = OPENING_INR
+    mode: Mode | None = None
+    rates: Rates = field(default_factory=Rates)
+    limits: Limits = field(default_factory=Limits)
+    lotsizes: Mapping[str, int] = field(default_factory=dict)
+    first_prices: Mapping[str, Decimal] = field(default_factory=lambda: FIRST_PRICES)
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """An exchange and the server in front of it, not yet serving."""
+
+    exchange: PaperExchange
+    server: BaseWSGIServer
+    folder: StateFolder
+
+
+class _Handler(WSGIRequestHandler):
+    """Keeps connections, answers without delay and logs no requests: bodies carry the key."""
+
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+
+    def log_request(self, code: int | HTTPStatus | str = "-", size: int | str = "-") -> None:
+        """Say nothing."""
+
+
+def build(settings: Settings) -> Running:
+    """Open the state folder and bind the port. Raises ConfigInvalid and OSError."""
+    folder = StateFolder(settings.state)
+    store = Store(folder.path)
+    days = {
+        exchange: ExchangeDays.read(Fields(shipped(name), name))
+        for exchange, name in _CALENDARS.items()
+    }
+    catalog = InstrumentCatalog.shipped()
+    listing = Listing(catalog, Contracts(MarketCalendar(days), catalog), settings.lotsizes)
+    market = Market(listing, settings.rates, store.prices())
+    held = store.setting("clock")
+    clock = ExchangeClock(datetime.fromisoformat(held) if held else None)
+    first_mode = settings.mode if store.setting("mode") is None else None
+    exchange = PaperExchange(store, market, clock, settings.opening_inr)
+    if first_mode is not None:
+        exchange.set_mode(first_mode)
+    for instrument, price in settings.first_prices.items():
+        if market.day_prices(instrument) is None:
+            exchange.move_price(instrument, price)
+    app = create_app(exchange, folder.apikey(), days, clock, settings.limits)
+    server = make_server(HOST, settings.port, app, threaded=True, request_handler=_Handler)
+    folder.announce(server.port)
+    return Running(exchange, server, folder)
