@@ -26,11 +26,11 @@ from redis.exceptions import RedisError
 from live.embedded import EmbeddedServers, ReadyServers, ServerNotStarted, ready_servers
 from live.embedded.account import Account, choose_account
 from live.embedded.binaries import find_postgres, find_valkey
-from live.embedded.process import occupants
+from live.embedded.process import ServerProcess, occupants
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = Path(psycopg2.__file__).parents[1]
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 ENVIRONMENT = {
     # Some Pythons before 3.11.3 need async_timeout for what is not used here.
     "PYTHONPATH": f"{ROOT}:{PACKAGES}:{ROOT / 'tests/fixtures/older_python'}",
@@ -107,8 +107,8 @@ class Supervised:
         self.process.kill()
         self.process.wait()
 
-    def stop(self, way: signal.Signals = signal.SIGTERM) -> int:
-        self.process.send_signal(way)
+    def stop(self) -> int:
+        self.process.terminate()
         return self.process.wait(PATIENCE_S)
 
 
@@ -139,9 +139,10 @@ def python_for(user: str | None) -> str:
     pytest.skip(f"{user} may run no Python of this version")
 
 
-def spawn(state: Path, *options: str, user: str | None = None) -> subprocess.Popen[str]:
-    group = None if user is None else pwd.getpwnam(user).pw_gid
-    return subprocess.Popen(
+@contextmanager
+def spawned(state: Path, *options: str, user: str | None = None) -> Iterator[subprocess.Popen[str]]:
+    """A supervisor that is started as a script's background job is: with SIGINT ignored."""
+    process = subprocess.Popen(
         [python_for(user), "-m", "live.embedded", str(state), *options],
         cwd=ROOT,
         env=ENVIRONMENT,
@@ -149,17 +150,23 @@ def spawn(state: Path, *options: str, user: str | None = None) -> subprocess.Pop
         stderr=subprocess.STDOUT,
         text=True,
         user=user,
-        group=group,
+        group=None if user is None else pwd.getpwnam(user).pw_gid,
         extra_groups=None if user is None else [],
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
     )
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
+    eventually(lambda: not servers_left(state), "nothing is left behind")
 
 
 def ready(process: subprocess.Popen[str], state: Path) -> ReadyServers:
     def answers() -> bool:
         if process.poll() is not None:
-            output, _ = process.communicate()
-            pytest.fail(f"the supervisor ended: {output}")
+            assert process.stdout is not None
+            pytest.fail(f"the supervisor ended: {process.stdout.read()}")
         found = ready_servers(state)
         return found is not None and found.supervisor_pid == process.pid
 
@@ -171,17 +178,11 @@ def ready(process: subprocess.Popen[str], state: Path) -> ReadyServers:
 
 @contextmanager
 def supervised(state: Path, *options: str, user: str | None = None) -> Iterator[Supervised]:
-    process = spawn(state, *options, user=user)
-    try:
+    with spawned(state, *options, user=user) as process:
         found = ready(process, state)
         assert found.database_url
         assert found.redis_url
         yield Supervised(process, state, found.database_url, found.redis_url)
-    finally:
-        if process.poll() is None:
-            process.kill()
-        process.communicate()
-        eventually(lambda: not servers_left(state), "nothing is left behind")
 
 
 @pytest.fixture(scope="module")
@@ -333,9 +334,15 @@ def test_a_server_that_outlived_its_supervisor_is_ended_first(state: Path) -> No
 
 def test_a_second_supervisor_is_refused_and_harms_nothing(state: Path) -> None:
     with EmbeddedServers(state, fast=True, with_valkey=False) as first:
-        second = spawn(state)
-        output, _ = second.communicate(timeout=PATIENCE_S)
-        assert second.returncode != 0
+        refused = subprocess.run(
+            [sys.executable, "-m", "live.embedded", state],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+        )
+        assert refused.returncode == 1
+        output = refused.stderr
         assert f"already served by process {os.getpid()}" in output
         assert query(first.database_url, "SELECT 1") == [(1,)]
         assert ready_servers(state) is not None
@@ -356,6 +363,14 @@ def test_only_fast_servers_give_up_durability(fast: bool, durable: str, state: P
             assert client.config_get("appendonly") == {"appendonly": "no" if fast else "yes"}
 
 
+def test_servers_are_told_nothing_of_our_environment(tmp_path: Path) -> None:
+    ours = {"PATH": "/usr/bin:/bin", "PM_TOKEN": "secret", "PGDATA": "/nowhere"}
+    log = tmp_path / "env.log"
+    process = ServerProcess(["env"], choose_account(()), log, ours)
+    assert process.wait() == 0
+    assert log.read_text().splitlines() == [f"PATH={ours['PATH']}"]
+
+
 def test_nothing_listens_to_the_network_and_sockets_are_private(
     postgres: EmbeddedServers, valkey: EmbeddedServers
 ) -> None:
@@ -369,13 +384,11 @@ def test_nothing_listens_to_the_network_and_sockets_are_private(
 
 @pytest.mark.parametrize("way", [signal.SIGTERM, signal.SIGINT])
 def test_a_background_job_stops_at_either_signal(way: signal.Signals, state: Path) -> None:
-    process = spawn(state, "--no-postgres", "--fast")
-    found = ready(process, state)
-    assert found.database_url is None
-    process.send_signal(way)
-    output, _ = process.communicate(timeout=PATIENCE_S)
-    assert process.returncode == 0, output
-    assert not servers_left(state)
+    with spawned(state, "--no-postgres", "--fast") as process:
+        assert ready(process, state).database_url is None
+        process.send_signal(way)
+        assert process.wait(PATIENCE_S) == 0
+        assert not servers_left(state)
 
 
 def test_a_long_path_gets_sockets_in_a_short_place(open_folder: Path) -> None:
