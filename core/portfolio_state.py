@@ -88,6 +88,32 @@ class AccountView:
     margin_reserved: Decimal
 
 
+@dataclass(frozen=True, slots=True)
+class InstrumentMarks:
+    """Where an instrument's trades stand: the last one, its highest layer, the latest bar."""
+
+    instrument: str
+    trade_no: int
+    top_layer: int
+    price: Decimal | None
+    atr: Decimal | None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredBook:
+    """All that a book needs to go on where another stopped; trades are history and stay out.
+
+    `layers` are the open ones, and become the restored book's own.
+    """
+
+    closed_equity: Decimal
+    equity_high: Decimal
+    charges: Decimal
+    marks: tuple[InstrumentMarks, ...]
+    layers: tuple[Position, ...]
+    reservations: tuple[ExposureReserved, ...]
+
+
 class PortfolioStateManager:
     """The account's book in memory."""
 
@@ -100,6 +126,34 @@ class PortfolioStateManager:
         self.charges = ZERO
         self.trades: list[Trade] = []
         self.journal: list[BookEvent] | None = None
+
+    @classmethod
+    def restore(
+        cls, stops: dict[str, TomBassoStopManager[Decimal]], stored: StoredBook
+    ) -> "PortfolioStateManager":
+        """The book that was stored. Raises `Rejected` where it holds what `stops` does not name."""
+        book = cls(stops)
+        book.closed_equity = stored.closed_equity
+        book.equity_high = stored.equity_high
+        book.charges = stored.charges
+        held = {layer.instrument for layer in stored.layers}
+        held.update(item.instrument for item in stored.reservations)
+        if unknown := sorted(held.difference(stops)):
+            raise Rejected(
+                "INSTRUMENT_UNKNOWN",
+                f"the book holds {', '.join(unknown)}, which is not configured",
+            )
+        for mark in stored.marks:
+            if mark.instrument in book:
+                instrument = book[mark.instrument]
+                instrument.trade_no, instrument.top_layer = mark.trade_no, mark.top_layer
+                instrument.price, instrument.atr = mark.price, mark.atr
+        for layer in sorted(stored.layers, key=lambda layer: layer.layer):
+            book[layer.instrument].layers.append(layer)
+        for name in held:
+            book[name].reweigh()
+        book._reservations = {item.intent_id: item for item in stored.reservations}
+        return book
 
     # Reading
 

@@ -1,0 +1,367 @@
+"""Decide and reserve in one short transaction; one operation per instrument at a time.
+
+Whoever decides holds the account's row, sees everything in flight, and leaves behind the decision
+with its numbers and the intent with what it reserves, or nothing at all. An intent's end and its
+bookings are one transaction, and a repeated end changes nothing.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from psycopg2.extensions import cursor as Cursor
+
+from core.book_events import BarClosed, LayerOpened, LayerReduced, PriceMarked
+from core.db_state_manager.book import (
+    Booking,
+    BookStore,
+    LoadedBook,
+    audit,
+    book_opening,
+    book_reduction,
+    save_marks,
+    save_stops,
+)
+from core.db_state_manager.capital import book_lines, lock_money
+from core.db_state_manager.connection import Row, fetch, fetch_one
+from core.db_state_manager.json_values import from_row, to_json
+from core.db_state_manager.orders import Orders, insert_legs
+from core.db_state_manager.outbox import append_event
+from core.db_state_manager.records import Intent, LedgerLine, LegPlan, StopRaise
+from core.db_state_manager.states import (
+    ACTIVE_INTENTS,
+    INTENT_FROM,
+    AuditKind,
+    IntentAction,
+    IntentSource,
+    IntentState,
+)
+from core.decision_record import Decision
+from core.errors import Rejected, Retryable
+from core.models import Position, Trade
+from core.portfolio_state import PortfolioStateManager
+
+_COLUMNS = """id, signal_id, instrument, source, action, state, layer, lots, decision, is_test,
+    epoch, reason, created_at, updated_at"""
+
+# An operation, unless the instrument has one already.
+RESERVE = f"""
+INSERT INTO order_intents
+    (signal_id, instrument, source, action, layer, lots, decision, reserved_risk,
+     reserved_volatility, reserved_margin, is_test, epoch, created_at, updated_at)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+ON CONFLICT (instrument) WHERE state IN ('reserved', 'working', 'naked', 'unknown') DO NOTHING
+RETURNING {_COLUMNS}"""  # noqa: S608 - a constant
+
+# What a signal has already led to; cancelled attempts do not count.
+OF_SIGNAL = f"""
+SELECT {_COLUMNS} FROM order_intents
+WHERE signal_id = %s AND state <> 'cancelled' ORDER BY id DESC LIMIT 1"""  # noqa: S608
+
+# The operation that an instrument is busy with.
+ACTIVE_OF = f"""
+SELECT {_COLUMNS} FROM order_intents
+WHERE instrument = %s AND state IN ('reserved', 'working', 'naked', 'unknown')"""  # noqa: S608
+
+# Everything a recovery has to bring to an end.
+ALL_ACTIVE = f"""
+SELECT {_COLUMNS} FROM order_intents
+WHERE state IN ('reserved', 'working', 'naked', 'unknown') ORDER BY id"""  # noqa: S608
+
+# One operation.
+GET_INTENT = f"SELECT {_COLUMNS} FROM order_intents WHERE id = %s"  # noqa: S608
+
+# One operation, held against everybody else who would move it.
+LOCK_INTENT = f"SELECT {_COLUMNS} FROM order_intents WHERE id = %s FOR UPDATE"  # noqa: S608
+
+# A move from one of the states it may come from.
+MOVE_INTENT = """
+UPDATE order_intents SET state = %s, reason = %s, updated_at = %s
+WHERE id = %s AND state = ANY (%s)"""
+
+# The layers an exit is about to close.
+MARK_CLOSING = """
+UPDATE portfolio_positions SET state = 'closing', version = version + 1
+WHERE id = ANY (%s) AND state = 'open'"""
+
+# The layers that were not closed after all.
+MARK_OPEN = """
+UPDATE portfolio_positions SET state = 'open', version = version + 1
+WHERE id = ANY (%s) AND state = 'closing'"""
+
+# Who leads now; an older epoch may not trade.
+NEWEST_EPOCH = "SELECT max(epoch) FROM leadership_history"
+
+# What the orders of an intent have filled, in all.
+FILLED = """
+SELECT coalesce(sum(o.filled_quantity), 0)
+FROM broker_orders AS o JOIN order_legs AS l ON l.id = o.leg_id WHERE l.intent_id = %s"""
+
+# Orders of an intent that may still fill.
+UNSETTLED = """
+SELECT count(*) FROM broker_orders AS o JOIN order_legs AS l ON l.id = o.leg_id
+WHERE l.intent_id = %s AND o.state NOT IN ('filled', 'cancelled', 'rejected')"""
+
+Decide = Callable[[PortfolioStateManager], Decision | None]
+PlanLegs = Callable[[Decision], Sequence[LegPlan]]
+BookedEvent = LayerOpened | LayerReduced
+
+
+class ReserveResult(StrEnum):
+    """What came of wanting to act.
+
+    RESERVED: the intent is new. EXISTING: this signal has one from before. NOTHING: the decision
+    does not act. BUSY: the instrument has another operation; nothing was written, decide again
+    when it has ended.
+    """
+
+    RESERVED = "RESERVED"
+    EXISTING = "EXISTING"
+    NOTHING = "NOTHING"
+    BUSY = "BUSY"
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """The decision and its intent; for BUSY and EXISTING the other one's, for None neither."""
+
+    result: ReserveResult
+    decision: Decision | None
+    intent: Intent | None
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionRequest:
+    """Who wants a decision. `epoch` is that of a leader's job, None for a signal's own."""
+
+    instrument: str
+    source: IntentSource
+    signal_id: int | None = None
+    epoch: int | None = None
+    is_test: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """What the end of an intent booked; `repeated` when it had been booked before."""
+
+    opened: tuple[Position, ...] = ()
+    trades: tuple[Trade, ...] = ()
+    repeated: bool = False
+
+
+class _Busy(Exception):
+    """The instrument has an operation already."""
+
+
+class Intents(BookStore, Orders):
+    """Operations, from the decision to the booking."""
+
+    def decide_and_reserve(
+        self, request: DecisionRequest, decide: Decide, plan_legs: PlanLegs
+    ) -> Reservation:
+        """Let `decide` judge the book with everything in flight, and reserve what it decides.
+
+        `decide` may mark prices and close bars in the book: those are kept with the decision.
+        None from it means that there was nothing to decide. `plan_legs` is asked only for a
+        decision that acts. Both run inside the transaction and must be quick. Raises Rejected
+        (STALE_EPOCH) when the job's leader is not the leader any more, and what they raise.
+        """
+        try:
+            with self.transaction() as cursor:
+                return self._reserve(cursor, request, decide, plan_legs)
+        except _Busy:
+            busy = self.active_intent(request.instrument)
+        if busy is None:
+            raise Retryable(f"{request.instrument}'s other operation has just ended: decide again")
+        return Reservation(ReserveResult.BUSY, None, busy)
+
+    def _reserve(
+        self, cursor: Cursor, request: DecisionRequest, decide: Decide, plan_legs: PlanLegs
+    ) -> Reservation:
+        money = lock_money(cursor)
+        if request.epoch is not None:
+            _check_epoch(cursor, request.epoch)
+        if request.signal_id is not None:
+            before = fetch_one(cursor, OF_SIGNAL, (request.signal_id,))
+            if before is not None:
+                intent = _intent(before)
+                return Reservation(ReserveResult.EXISTING, intent.decision, intent)
+        loaded = self._load(cursor, money)
+        loaded.book.journal = []
+        decision = decide(loaded.book)
+        _save_moves(cursor, loaded)
+        if decision is None:
+            return Reservation(ReserveResult.NOTHING, None, None)
+        booking = Booking(request.signal_id, None, request.is_test, self._clock.now())
+        if not decision.acts:
+            _audit_decision(cursor, decision, booking)
+            return Reservation(ReserveResult.NOTHING, decision, None)
+        intent = self._insert(cursor, request, decision)
+        _audit_decision(cursor, decision, replace(booking, intent_id=intent.id))
+        insert_legs(cursor, intent.id, plan_legs(decision))
+        cursor.execute(MARK_CLOSING, ([close.position_id for close in decision.closes],))
+        return Reservation(ReserveResult.RESERVED, decision, intent)
+
+    def _insert(self, cursor: Cursor, request: DecisionRequest, decision: Decision) -> Intent:
+        action = IntentAction.EXIT if decision.closes else IntentAction.ENTRY
+        now = self._clock.now()
+        values = (
+            request.signal_id,
+            decision.instrument,
+            request.source,
+            action,
+            decision.layer,
+            decision.lots or sum(close.lots for close in decision.closes),
+            to_json(decision),
+            decision.risk,
+            decision.volatility,
+            decision.margin,
+            request.is_test,
+            request.epoch,
+            now,
+            now,
+        )
+        row = fetch_one(cursor, RESERVE, values)
+        if row is None:
+            raise _Busy
+        return _intent(row)
+
+    def active_intent(self, instrument: str) -> Intent | None:
+        """The operation that an instrument is busy with."""
+        found = self.rows(ACTIVE_OF, (instrument,))
+        return _intent(found[0]) if found else None
+
+    def intent(self, intent_id: int) -> Intent:
+        """One operation. Raises Rejected where there is none of that id."""
+        return self.read(lambda cursor: _found(fetch_one(cursor, GET_INTENT, (intent_id,))))
+
+    def active_intents(self) -> list[Intent]:
+        """Every operation that has not come to its end, oldest first."""
+        return [_intent(row) for row in self.rows(ALL_ACTIVE)]
+
+    def move_intent(self, intent_id: int, state: IntentState, reason: str = "") -> bool:
+        """Move an intent among its active states. False when it may not go there from its own.
+
+        It ends only by `complete_intent` and `cancel_intent`.
+        """
+        if state not in ACTIVE_INTENTS:
+            raise ValueError(f"{state} is an end: complete or cancel the intent")
+        with self.transaction() as cursor:
+            return self._move(cursor, intent_id, state, reason)
+
+    def complete_intent(
+        self, intent_id: int, events: Sequence[BookedEvent], beside: Sequence[LedgerLine] = ()
+    ) -> Completion:
+        """Book what an intent came to and end it: layers, ledger, audit and outbox at once.
+
+        `beside` is what it earned or cost outside any layer (an unwound leg). Raises Rejected
+        for what the book cannot hold, and for an intent whose orders may still fill.
+        """
+        with self.transaction() as cursor:
+            money = lock_money(cursor)
+            intent = _locked(cursor, intent_id)
+            if intent.state is IntentState.COMPLETED:
+                return Completion(repeated=True)
+            _check_settled(cursor, intent_id)
+            if not self._move(cursor, intent_id, IntentState.COMPLETED, ""):
+                raise Rejected("INTENT_ENDED", f"intent {intent_id} is {intent.state}")
+            book = self._load(cursor, money).book
+            booking = Booking(intent.signal_id, intent_id, intent.is_test, self._clock.now())
+            opened, trades = _book(cursor, book, events, booking)
+            book_lines(cursor, beside, booking.at, intent_id=intent_id)
+            _reopen_closing(cursor, intent)
+            done = Completion(tuple(opened), tuple(trades))
+            told = {"intent_id": intent_id, "action": intent.action, "events": list(events)}
+            append_event(cursor, "INTENT_COMPLETED", intent.instrument, told, booking.at)
+            return done
+
+    def cancel_intent(self, intent_id: int, reason: str) -> bool:
+        """End an intent of which nothing was filled. False when it had ended before.
+
+        Raises Rejected where something was filled, or may still be.
+        """
+        with self.transaction() as cursor:
+            lock_money(cursor)
+            intent = _locked(cursor, intent_id)
+            if fetch_one(cursor, FILLED, (intent_id,)) != (0,):
+                raise Rejected("INTENT_FILLED", f"intent {intent_id} has fills: complete it")
+            _check_settled(cursor, intent_id)
+            if not self._move(cursor, intent_id, IntentState.CANCELLED, reason):
+                return False
+            _reopen_closing(cursor, intent)
+            told = {"intent_id": intent_id, "action": intent.action, "reason": reason}
+            append_event(cursor, "INTENT_CANCELLED", intent.instrument, told, self._clock.now())
+            return True
+
+    def _move(self, cursor: Cursor, intent_id: int, state: IntentState, reason: str) -> bool:
+        origins = [*INTENT_FROM[state]]
+        cursor.execute(MOVE_INTENT, (state, reason, self._clock.now(), intent_id, origins))
+        return cursor.rowcount > 0
+
+
+def _book(
+    cursor: Cursor, book: PortfolioStateManager, events: Sequence[BookedEvent], booking: Booking
+) -> tuple[list[Position], list[Trade]]:
+    opened: list[Position] = []
+    trades: list[Trade] = []
+    for event in events:
+        if isinstance(event, LayerOpened):
+            opened.append(book_opening(cursor, book, event, booking))
+        else:
+            trades.append(book_reduction(cursor, book, event, booking))
+    return opened, trades
+
+
+def _check_epoch(cursor: Cursor, epoch: int) -> None:
+    newest = fetch(cursor, NEWEST_EPOCH)[0][0]
+    if newest != epoch:
+        raise Rejected("STALE_EPOCH", f"epoch {epoch} does not lead any more; {newest} does")
+
+
+def _check_settled(cursor: Cursor, intent_id: int) -> None:
+    open_orders = fetch(cursor, UNSETTLED, (intent_id,))[0][0]
+    if open_orders:
+        raise Rejected("ORDERS_UNSETTLED", f"{open_orders} orders of intent {intent_id} may fill")
+
+
+def _reopen_closing(cursor: Cursor, intent: Intent) -> None:
+    cursor.execute(MARK_OPEN, ([close.position_id for close in intent.decision.closes],))
+
+
+def _audit_decision(cursor: Cursor, decision: Decision, booking: Booking) -> None:
+    kind = AuditKind.DECISION
+    audit(cursor, kind, decision.instrument, decision.code, decision, booking)
+
+
+def _save_moves(cursor: Cursor, loaded: LoadedBook) -> None:
+    """Keep the prices that were marked and the stops that a closed bar raised.
+
+    Raises Retryable when somebody else changed a stop meanwhile.
+    """
+    events = loaded.book.journal or []
+    marked = {event.instrument for event in events if isinstance(event, BarClosed | PriceMarked)}
+    closed = {event.instrument for event in events if isinstance(event, BarClosed)}
+    for instrument in sorted(marked):
+        save_marks(cursor, loaded.book, instrument)
+    raises = [
+        StopRaise(layer.id, layer.stop, layer.highest_close, loaded.versions[layer.id])
+        for instrument in sorted(closed)
+        for layer in loaded.book[instrument].layers
+    ]
+    if missed := save_stops(cursor, raises):
+        raise Retryable(f"{', '.join(missed)} changed meanwhile: decide again")
+
+
+def _locked(cursor: Cursor, intent_id: int) -> Intent:
+    return _found(fetch_one(cursor, LOCK_INTENT, (intent_id,)))
+
+
+def _found(row: Row | None) -> Intent:
+    if row is None:
+        raise Rejected("UNKNOWN_INTENT", "there is no such intent")
+    return _intent(row)
+
+
+def _intent(row: Row) -> Intent:
+    return from_row(Intent, row)

@@ -1,0 +1,15 @@
+"""Everything that is stored, behind one name."""
+
+from core.db_state_manager.capital import Capital
+from core.db_state_manager.history import History
+from core.db_state_manager.operation import Operation
+from core.db_state_manager.outbox import Outbox
+from core.db_state_manager.signals import SignalJournal
+
+
+class DatabaseStateManager(SignalJournal, History, Capital, Operation, Outbox):
+    """The database: `DatabaseStateManager(dsn, pool_size, clock, stops)`.
+
+    Each room of the package holds its part of the methods and their SQL. All of them raise
+    `Retryable` when nothing was committed and `OutcomeUnknown` when a commit got no answer.
+    """

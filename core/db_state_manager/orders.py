@@ -1,0 +1,244 @@
+"""Legs, orders and fills: written before a send, and never saying more than the broker said.
+
+The row of an order is committed before the order is sent, with the ids that the broker knew then;
+so after a crash it is known what to look for. Fills are cumulative per order: booking one twice,
+or an older one later, changes nothing.
+"""
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+from psycopg2.extensions import cursor as Cursor
+
+from core.db_state_manager.connection import Database, fetch, fetch_one
+from core.db_state_manager.json_values import from_row
+from core.db_state_manager.records import Fill, Leg, LegPlan, OrderPlan, OrderRow
+from core.db_state_manager.states import (
+    FINISHED_ORDERS,
+    LEG_FROM,
+    ORDER_FROM,
+    LegState,
+    OrderState,
+)
+from core.errors import Rejected
+
+# The next leg of an intent.
+INSERT_LEG = """
+INSERT INTO order_legs (intent_id, place, purpose, side, symbol, exchange, lots, quantity)
+SELECT %s, coalesce(max(place), 0) + 1, %s, %s, %s, %s, %s, %s
+FROM order_legs WHERE intent_id = %s"""
+
+# The legs of an intent in their order, with what their orders filled.
+LEGS = """
+SELECT l.id, l.intent_id, l.place, l.purpose, l.side, l.symbol, l.exchange, l.lots, l.quantity,
+       l.state, coalesce(sum(o.filled_quantity), 0),
+       coalesce(sum(o.filled_quantity * o.average_price) / nullif(sum(o.filled_quantity), 0), 0)
+FROM order_legs AS l LEFT JOIN broker_orders AS o ON o.leg_id = l.id
+WHERE l.intent_id = %s GROUP BY l.id ORDER BY l.place"""
+
+# The contract's legs that an open layer was entered with.
+HELD_LEGS = """
+SELECT p.id, l.id, l.intent_id, l.place, l.purpose, l.side, l.symbol, l.exchange, l.lots,
+       l.quantity, l.state, coalesce(sum(o.filled_quantity), 0),
+       coalesce(sum(o.filled_quantity * o.average_price) / nullif(sum(o.filled_quantity), 0), 0)
+FROM portfolio_positions AS p
+JOIN order_legs AS l ON l.intent_id = p.intent_id AND l.purpose = 'open'
+LEFT JOIN broker_orders AS o ON o.leg_id = l.id
+WHERE p.instrument = %s AND p.state <> 'closed'
+GROUP BY p.id, p.layer, l.id ORDER BY p.layer, l.place"""
+
+# A leg's move from one of the states it may come from.
+MOVE_LEG = "UPDATE order_legs SET state = %s WHERE id = %s AND state = ANY (%s)"
+
+# An order that is about to be sent.
+INTEND = """
+INSERT INTO broker_orders
+    (leg_id, broker, trading_day, quantity, price_type, price, known_order_ids, created_at,
+     updated_at)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s) RETURNING id"""
+
+# The broker's answer to a send, or what a search for it found.
+NAME_ORDER = """
+UPDATE broker_orders SET state = 'sent', order_id = %s, updated_at = %s
+WHERE id = %s AND order_id IS NULL AND state = ANY (%s)"""
+
+# The id an order has already.
+ORDER_ID = "SELECT order_id FROM broker_orders WHERE id = %s"
+
+# An order's move from one of the states it may come from.
+MOVE_ORDER = """
+UPDATE broker_orders SET state = %s, reason = %s, updated_at = %s
+WHERE id = %s AND state = ANY (%s)"""
+
+# A change of price at the broker.
+REPRICE = "UPDATE broker_orders SET price = %s, updated_at = %s WHERE id = %s"
+
+# An order, held while its fill is booked.
+LOCK_ORDER = """
+SELECT quantity, filled_quantity, state FROM broker_orders WHERE id = %s FOR UPDATE"""
+
+# A fill that is new.
+INSERT_FILL = """
+INSERT INTO fills (broker_order_id, cumulative_quantity, average_price, at)
+VALUES (%s, %s, %s, %s)"""
+
+# What an order has filled in all.
+FILL_ORDER = """
+UPDATE broker_orders SET filled_quantity = %s, average_price = %s, state = %s, updated_at = %s
+WHERE id = %s"""
+
+_ORDER_COLUMNS = """o.id, o.leg_id, o.broker, o.trading_day, o.order_id, o.quantity,
+    o.price_type, o.price, o.known_order_ids, o.state, o.filled_quantity, o.average_price,
+    o.reason, o.created_at, o.updated_at"""
+
+# The orders of an intent, oldest first.
+ORDERS = f"""
+SELECT {_ORDER_COLUMNS} FROM broker_orders AS o JOIN order_legs AS l ON l.id = o.leg_id
+WHERE l.intent_id = %s ORDER BY o.id"""  # noqa: S608 - a constant
+
+# Every order that may still fill.
+UNFINISHED_ORDERS = f"""
+SELECT {_ORDER_COLUMNS} FROM broker_orders AS o
+WHERE o.state NOT IN ('filled', 'cancelled', 'rejected') ORDER BY o.id"""  # noqa: S608
+
+# The fills of an intent, oldest first.
+FILLS = """
+SELECT f.broker_order_id, f.cumulative_quantity, f.average_price, f.at
+FROM fills AS f
+JOIN broker_orders AS o ON o.id = f.broker_order_id
+JOIN order_legs AS l ON l.id = o.leg_id
+WHERE l.intent_id = %s ORDER BY f.id"""
+
+
+class Orders(Database):
+    """What is traded for an intent."""
+
+    def add_legs(self, intent_id: int, legs: Sequence[LegPlan]) -> list[Leg]:
+        """Plan further legs (an unwind); all legs of the intent, in their order."""
+        with self.transaction() as cursor:
+            insert_legs(cursor, intent_id, legs)
+            return [from_row(Leg, row) for row in fetch(cursor, LEGS, (intent_id,))]
+
+    def legs(self, intent_id: int) -> list[Leg]:
+        """The legs of an intent in their order, with what they filled."""
+        return [from_row(Leg, row) for row in self.rows(LEGS, (intent_id,))]
+
+    def held_legs(self, instrument: str) -> dict[str, list[Leg]]:
+        """By open position's id, the legs it was entered with: the contracts an exit must trade."""
+        held: dict[str, list[Leg]] = {}
+        for row in self.rows(HELD_LEGS, (instrument,)):
+            held.setdefault(row[0], []).append(from_row(Leg, row[1:]))
+        return held
+
+    def move_leg(self, leg_id: int, state: LegState) -> bool:
+        """Move a leg. False when it may not go there from where it is."""
+        with self.transaction() as cursor:
+            cursor.execute(MOVE_LEG, (state, leg_id, [*LEG_FROM[state]]))
+            return cursor.rowcount > 0
+
+    def record_send_intent(self, order: OrderPlan) -> int:
+        """Write down an order before it is sent; its row's id."""
+        now = self._clock.now()
+        values = (
+            order.leg_id,
+            order.broker,
+            order.trading_day,
+            order.quantity,
+            order.price_type,
+            order.price,
+            list(order.known_order_ids),
+            now,
+            now,
+        )
+        with self.transaction() as cursor:
+            cursor.execute(
+                MOVE_LEG, (LegState.WORKING, order.leg_id, [*LEG_FROM[LegState.WORKING]])
+            )
+            return int((fetch_one(cursor, INTEND, values) or (0,))[0])
+
+    def record_order_id(self, order: int, order_id: str) -> bool:
+        """The broker named the order. False when it had that name; Rejected for another one."""
+        origins = [*ORDER_FROM[OrderState.SENT]]
+        with self.transaction() as cursor:
+            cursor.execute(NAME_ORDER, (order_id, self._clock.now(), order, origins))
+            if cursor.rowcount:
+                return True
+            named = fetch_one(cursor, ORDER_ID, (order,))
+        if named != (order_id,):
+            raise Rejected("ORDER_NAMED", f"order {order} is not {order_id} but {named}")
+        return False
+
+    def mark_unknown(self, order: int, reason: str) -> bool:
+        """The order got no answer that settles it. False when its end is known."""
+        return self.move_order(order, OrderState.UNKNOWN, reason)
+
+    def move_order(self, order: int, state: OrderState, reason: str = "") -> bool:
+        """Move an order. False when it may not go there from where it is.
+
+        Fills move it too, by `book_fill`.
+        """
+        with self.transaction() as cursor:
+            values = (state, reason, self._clock.now(), order, [*ORDER_FROM[state]])
+            cursor.execute(MOVE_ORDER, values)
+            return cursor.rowcount > 0
+
+    def record_price(self, order: int, price: Decimal) -> None:
+        """The order stands at another price now."""
+        with self.transaction() as cursor:
+            cursor.execute(REPRICE, (price, self._clock.now(), order))
+
+    def book_fill(self, order: int, cumulative_quantity: int, average_price: Decimal) -> bool:
+        """What an order has filled in all, and its average. False when that was known before.
+
+        Raises Rejected for more than was ordered.
+        """
+        with self.transaction() as cursor:
+            known = fetch_one(cursor, LOCK_ORDER, (order,))
+            if known is None or cumulative_quantity > known[0]:
+                raise Rejected(
+                    "FILL_IMPOSSIBLE", f"order {order}: {cumulative_quantity} filled of {known}"
+                )
+            if cumulative_quantity <= known[1]:
+                return False
+            now = self._clock.now()
+            state = _state_after(OrderState(known[2]), cumulative_quantity == known[0])
+            cursor.execute(INSERT_FILL, (order, cumulative_quantity, average_price, now))
+            cursor.execute(FILL_ORDER, (cumulative_quantity, average_price, state, now, order))
+            return True
+
+    def orders(self, intent_id: int) -> list[OrderRow]:
+        """The orders of an intent, oldest first."""
+        return [from_row(OrderRow, row) for row in self.rows(ORDERS, (intent_id,))]
+
+    def unfinished_orders(self) -> list[OrderRow]:
+        """Every order that may still fill, oldest first."""
+        return [from_row(OrderRow, row) for row in self.rows(UNFINISHED_ORDERS)]
+
+    def fills(self, intent_id: int) -> list[Fill]:
+        """What the orders of an intent filled, oldest first."""
+        return [Fill(*row) for row in self.rows(FILLS, (intent_id,))]
+
+
+def insert_legs(cursor: Cursor, intent_id: int, legs: Sequence[LegPlan]) -> None:
+    """Plan legs after those the intent has."""
+    for leg in legs:
+        cursor.execute(
+            INSERT_LEG,
+            (
+                intent_id,
+                leg.purpose,
+                leg.side,
+                leg.symbol,
+                leg.exchange,
+                leg.lots,
+                leg.quantity,
+                intent_id,
+            ),
+        )
+
+
+def _state_after(state: OrderState, whole: bool) -> OrderState:
+    """An ended order that filled in part stays ended; whatever filled whole is filled."""
+    if whole:
+        return OrderState.FILLED
+    return state if state in FINISHED_ORDERS else OrderState.PARTIALLY_FILLED
