@@ -25,6 +25,7 @@ from core.ports import Clock
 READS_PER_S = 50
 ORDERS_PER_S = 10
 _LARGEST_BODY = 256 * 1024
+_FAILED = "Internal Server Error"
 _BAD_KEY = "Invalid openalgo apikey"
 _UNREADABLE = "The browser (or proxy) sent a request that this server could not understand."
 _NOT_FOUND_CODES = {ORDER_NOT_FOUND, "SYMBOL_NOT_FOUND"}
@@ -70,6 +71,7 @@ def create_app(
     app.add_url_rule("/health", "health", _health)
     for status in (404, 405):
         app.register_error_handler(status, _not_found)
+    app.register_error_handler(500, _failed)
     return app
 
 
@@ -102,7 +104,7 @@ class _Gate:
         except (ValueError, RecursionError):
             return Answer({"message": _UNREADABLE}, 400)
         if not isinstance(body, dict):
-            return Answer({"message": "Internal Server Error"}, 500)
+            return Answer({"message": _FAILED}, 500)
         return self._checked(body)
 
     def _checked(self, body: Json) -> Answer:
@@ -122,9 +124,11 @@ class _Gate:
     def _refused(self, refusal: Rejected, asked: Mapping[str, Any]) -> Answer:
         verb = _LIVE_VERBS.get(self._path)
         if verb is not None and self._exchange.mode is Mode.LIVE:
-            url = f"http://broker/orders/regular/{asked['orderid']}"
-            cause = f"Client error '400 Bad Request' for url '{url}'"
-            return _error(f"Failed to {verb} order: {cause}", 500)
+            gone = refusal.code == ORDER_NOT_FOUND
+            cause = "404 Not Found" if gone else "400 Bad Request"
+            where = f"http://broker/orders/regular/{asked['orderid']}"
+            text = f"Failed to {verb} order: Client error '{cause}' for url '{where}'"
+            return _error(text, 500)
         status = 404 if refusal.code in _NOT_FOUND_CODES else 400
         return _error(str(refusal), status, self._mode_shown(self._endpoint.names_mode))
 
@@ -146,3 +150,7 @@ def _health() -> dict[str, str]:
 
 def _not_found(_: Exception) -> tuple[dict[str, str], int]:
     return {"message": "Not found", "path": request.path, "status": "error"}, 404
+
+
+def _failed(_: Exception) -> tuple[dict[str, str], int]:
+    return {"message": _FAILED}, 500

@@ -31,7 +31,7 @@ class Quantity(fields.Field[int]):
     ) -> int:
         try:
             number = float(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise ValidationError(_NOT_A_NUMBER) from None
         if isinstance(value, bool) or not abs(number) <= _HIGHEST_NUMBER:
             raise ValidationError(_NOT_A_NUMBER)

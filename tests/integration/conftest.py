@@ -23,6 +23,12 @@ ROOT = Path(__file__).resolve().parents[2]
 _NUMBERS = itertools.count(1)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """A gateway to hold against the recorded contract, instead of the paper exchange."""
+    parser.addoption("--openalgo-url", help="send the recorded sandbox calls to this gateway")
+    parser.addoption("--openalgo-key", default="", help="the API key of that gateway")
+
+
 @contextmanager
 def _open_folder() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="pm-", ignore_cleanup_errors=True) as name:
