@@ -53,6 +53,7 @@ from tests.fixtures.rules import (
     config,
     opened,
     reduced,
+    row,
     terms,
 )
 
@@ -116,12 +117,12 @@ def test_a_whole_life_of_layers_comes_out_alike(database_url: str) -> None:
     second = entered(manager, opened(time=later(90)))
     assert second.id == "BANK_NIFTY/2/Long_1"
     assert untraded(manager.load_book()) == untraded(follow_on(memory))
-    assert [row.id for row in manager.positions(9)] == [
+    assert [item.id for item in manager.positions(9)] == [
         "BANK_NIFTY/2/Long_1",
         "BANK_NIFTY/1/Long_2",
         "BANK_NIFTY/1/Long_1",
     ]
-    assert [row.net_pnl for row in reversed(manager.trades(9))] == [
+    assert [item.net_pnl for item in reversed(manager.trades(9))] == [
         trade.net_pnl for trade in booked
     ]
 
@@ -178,10 +179,10 @@ def test_capital_moves_both_ways_but_not_below_nothing(database_url: str) -> Non
     manager = database(database_url)
     assert manager.move_capital(Decimal(500_000), "more", "operator").equity_high == 5_500_000
     money = manager.move_capital(Decimal(-5_500_000), "all", "operator")
-    assert (money.closed_equity, money.equity_high) == (0, 0)
+    assert row(money.closed_equity, money.equity_high) == (0, 0)
     with pytest.raises(Rejected, match=r"0\.01 asked, 0\.00 realised"):
         manager.move_capital(Decimal("-0.01"), "too much", "operator")
-    assert [row.kind for row in manager.ledger(9)] == ["WITHDRAW", "DEPOSIT", "DEPOSIT"]
+    assert [item.kind for item in manager.ledger(9)] == ["WITHDRAW", "DEPOSIT", "DEPOSIT"]
 
 
 def test_equity_snapshots_are_kept_for_the_curve(database_url: str) -> None:
@@ -209,7 +210,7 @@ def test_an_entry_in_any_active_state_is_reserved(database_url: str, state: Inte
     with manager.transaction() as cursor:
         cursor.execute("UPDATE order_intents SET state = %s", (state,))
     (held,) = manager.load_book().reserved(BANK)
-    assert (held.intent_id, held.lots, held.margin) == (str(intent.id), 10, 2_700_000)
+    assert row(held.intent_id, held.lots, held.margin) == (str(intent.id), 10, 2_700_000)
     assert [found.state for found in manager.active_intents()] == [state]
 
 
@@ -228,8 +229,8 @@ def test_an_exit_filled_in_part_leaves_the_rest_open(database_url: str) -> None:
     manager = database(database_url)
     base = entered(manager, opened())
     left(manager, reduced(base, 4, 50_100))
-    (row,) = manager.open_positions()
-    assert (row.lots, row.initial_lots, row.state) == (6, 10, PositionState.OPEN)
+    (held,) = manager.open_positions()
+    assert (held.lots, held.initial_lots, held.state) == (6, 10, PositionState.OPEN)
 
 
 def test_a_book_of_an_instrument_that_is_not_configured_is_not_opened(database_url: str) -> None:
@@ -296,12 +297,12 @@ def test_a_booking_that_fails_leaves_nothing_of_itself(database_url: str) -> Non
 def test_stops_are_raised_unless_somebody_was_quicker(database_url: str) -> None:
     manager = database(database_url)
     entered(manager, opened())
-    (row,) = manager.open_positions()
-    raised = StopRaise(row.id, FINE_ATR + 49_800, Decimal(50_400), row.version)
+    (held,) = manager.open_positions()
+    raised = StopRaise(held.id, FINE_ATR + 49_800, Decimal(50_400), held.version)
     assert manager.raise_stops([raised]) == ()
-    assert manager.raise_stops([replace(raised, stop=Decimal(49_900))]) == (row.id,)
+    assert manager.raise_stops([replace(raised, stop=Decimal(49_900))]) == (held.id,)
     (layer,) = manager.load_book().layers()
-    assert (layer.stop, layer.highest_close) == (FINE_ATR + 49_800, 50_400)
+    assert row(layer.stop, layer.highest_close) == (FINE_ATR + 49_800, 50_400)
 
 
 def test_a_closed_bar_keeps_its_stops_and_closes_what_it_hit(database_url: str) -> None:
@@ -320,7 +321,7 @@ def test_a_closed_bar_keeps_its_stops_and_closes_what_it_hit(database_url: str) 
     assert found.intent is not None
     assert found.intent.decision.code is DecisionCode.STOP_HIT
     held = manager.load_book()
-    assert (held[BANK].price, held[BANK].atr) == (49_700, FINE_ATR)
+    assert row(held[BANK].price, held[BANK].atr) == (49_700, FINE_ATR)
     assert manager.open_positions()[0].state is PositionState.CLOSING
 
 
@@ -421,7 +422,7 @@ def test_a_refusal_is_audited_and_reserves_nothing(database_url: str) -> None:
     journey = manager.journey(work.id)
     assert journey is not None
     assert found.decision is not None
-    assert [row.code for row in journey.audit] == [found.decision.code]
+    assert [item.code for item in journey.audit] == [found.decision.code]
     assert len(journey.audit[0].detail["gates"]) == len(found.decision.gates) > 0
 
 
