@@ -24,7 +24,7 @@ from backtest.result import BacktestResult, EquityCurve
 from backtest.sessions import DAY_S, IST_OFFSET_S
 from backtest.signal_loader import IndicatorValues, LoadedSignal
 from core.book_events import CapitalMoved
-from core.config import PortfolioConfig
+from core.config import EquityBasis, PortfolioConfig
 from core.errors import ConfigInvalid, InputInvalid
 from core.ist import IST
 from core.models import MarketDataSignal, Signal, SignalType
@@ -256,9 +256,9 @@ class BacktestEngine:
         self._mark(epoch_s)
 
     def _mark(self, epoch_s: int) -> None:
-        account = self._book.account(self._config.equity_basis)
+        account = self._book.account(EquityBasis.OPEN)
         self._curve.append(
-            epoch_s, float(self._book.equity()), float(account.risk), float(account.margin_in_use)
+            epoch_s, float(account.equity), float(account.risk), float(account.margin_in_use)
         )
 
     def _result(self, kind: str, events: int, elapsed_s: float) -> BacktestResult:

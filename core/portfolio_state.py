@@ -33,11 +33,21 @@ class InstrumentBook:
 
     `top_layer` is the highest layer that the trade `trade_no` has opened, also when it is closed.
 
-    `exposure` (rupees a point) and `cost` (rupees) sum over the layers, so that the open P&L at a
-    price is price x exposure - cost whatever the number of layers.
+    `exposure` (rupees a point), `cost` and `margin` (rupees) sum over the layers, so that the open
+    P&L at a price is price x exposure - cost whatever the number of layers.
     """
 
-    __slots__ = ("atr", "cost", "exposure", "layers", "price", "stops", "top_layer", "trade_no")
+    __slots__ = (
+        "atr",
+        "cost",
+        "exposure",
+        "layers",
+        "margin",
+        "price",
+        "stops",
+        "top_layer",
+        "trade_no",
+    )
 
     def __init__(self, stops: TomBassoStopManager[Decimal]) -> None:
         self.stops = stops
@@ -46,6 +56,7 @@ class InstrumentBook:
         self.top_layer = 0
         self.exposure = ZERO
         self.cost = ZERO
+        self.margin = ZERO
         self.price: Decimal | None = None
         self.atr: Decimal | None = None
 
@@ -60,20 +71,23 @@ class InstrumentBook:
 
     def risk(self) -> Decimal:
         """Rupees lost on all layers if every stop fills at its price."""
-        return sum((layer.risk for layer in self.layers), ZERO)
+        total = ZERO
+        for layer in self.layers:
+            total += layer.risk
+        return total
 
     def volatility(self) -> Decimal:
         """Rupees that one ATR moves the layers, with the latest ATR."""
         return ZERO if self.atr is None else self.atr * self.exposure
 
-    def margin(self) -> Decimal:
-        """Rupees blocked for the layers."""
-        return sum((layer.margin_per_lot * layer.lots for layer in self.layers), ZERO)
-
     def reweigh(self) -> None:
         """Recompute the sums after a layer changed."""
-        self.exposure = sum((lay.lots * lay.point_value for lay in self.layers), ZERO)
-        self.cost = sum((lay.entry_price * lay.lots * lay.point_value for lay in self.layers), ZERO)
+        self.exposure = self.cost = self.margin = ZERO
+        for layer in self.layers:
+            worth = layer.lots * layer.point_value
+            self.exposure += worth
+            self.cost += layer.entry_price * worth
+            self.margin += layer.margin_per_lot * layer.lots
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,19 +192,17 @@ class PortfolioStateManager:
 
     def equity(self, basis: EquityBasis = EquityBasis.OPEN) -> Decimal:
         """Rupees: realised, marked to market, or realised plus half of the open P&L."""
-        if basis is EquityBasis.CLOSED:
-            return self.closed_equity
-        open_pnl = self.open_pnl()
-        return self.closed_equity + (open_pnl if basis is EquityBasis.OPEN else open_pnl / 2)
+        return self._on(basis, self.open_pnl())
 
     def account(self, basis: EquityBasis) -> AccountView:
         """What sizing and caps are measured on."""
-        risk = volatility = margin = ZERO
+        open_pnl = risk = volatility = margin = ZERO
         for book in self._books.values():
             if book.layers:
+                open_pnl += book.open_pnl()
                 risk += book.risk()
                 volatility += book.volatility()
-                margin += book.margin()
+                margin += book.margin
         reserved = ZERO
         for item in self._reservations.values():
             risk += item.risk
@@ -366,6 +378,11 @@ class PortfolioStateManager:
         """Give back what an entry held that will not be filled (further)."""
         self._reservations.pop(event.intent_id, None)
         self._record(event)
+
+    def _on(self, basis: EquityBasis, open_pnl: Decimal) -> Decimal:
+        if basis is EquityBasis.CLOSED:
+            return self.closed_equity
+        return self.closed_equity + (open_pnl if basis is EquityBasis.OPEN else open_pnl / 2)
 
     def _realise(self, amount: Decimal, charges: Decimal) -> None:
         self.closed_equity += amount

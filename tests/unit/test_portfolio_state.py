@@ -56,19 +56,19 @@ def test_open_pnl_risk_volatility_and_margin_are_sums_over_the_layers() -> None:
     assert bank.open_pnl(Decimal(50_600)) == 195_000
     assert bank.risk() == 90_000  # 200 x 10 x 30 + 200 x 5 x 30
     assert bank.volatility() == 112_500  # 250 x 15 x 30
-    assert bank.margin() == 4_050_000  # 2,70,000 x 15
+    assert bank.margin == 4_050_000  # 2,70,000 x 15
     held.reduce_layer(reduced(position(held), 4, 50_500))
     assert bank.open_pnl(Decimal(50_600)) == 123_000  # 600 x 6 x 30 + 100 x 5 x 30
     assert bank.risk() == 66_000
     assert bank.volatility() == 82_500
-    assert bank.margin() == 2_970_000
+    assert bank.margin == 2_970_000
 
 
 def test_a_flat_instrument_has_no_exposure_whatever_its_price() -> None:
     held = book()
     held.close_bar(BANK, Decimal(50_000), Decimal(250), Decimal(49_800))
     bank = held[BANK]
-    assert row(bank.open_pnl(), bank.risk(), bank.volatility(), bank.margin()) == (0, 0, 0, 0)
+    assert row(bank.open_pnl(), bank.risk(), bank.volatility(), bank.margin) == (0, 0, 0, 0)
     assert held[GOLD].open_pnl() == held[GOLD].volatility() == 0
     assert astuple(held.account(EquityBasis.OPEN)) == (CAPITAL, CAPITAL, 0, 0, 0, 0)
 
