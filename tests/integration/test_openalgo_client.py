@@ -3,6 +3,7 @@
 import logging
 import socket
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
@@ -12,8 +13,8 @@ import pytest
 
 from brokers.messages import Action, GatewayMode, MarginLeg, PlacedOrder
 from brokers.openalgo_client import OpenAlgoClient
-from brokers.openalgo_errors import RefusalCode, WrongModeOutcome
-from brokers.openalgo_http import GatewayAddress
+from brokers.openalgo_errors import AnswerUnknown, RefusalCode, WrongModeOutcome
+from brokers.openalgo_http import GatewayAddress, GatewayHttp
 from brokers.port import Broker
 from core.errors import ConfigInvalid, OutcomeUnknown, PortfolioError, Rejected, Retryable
 from tests.fixtures.gateway_calls import (
@@ -103,8 +104,12 @@ def test_margin_is_asked_with_quantities_as_text(
     assert client.margin([MarginLeg(GOLD, Action.BUY, 1)]).total_inr == 128000
     (call,) = gateway.called("margin")
     assert call.fields["positions"][0]["quantity"] == "1"
-    with pytest.raises(Rejected):
-        client.margin([])
+    leg = MarginLeg(GOLD, Action.BUY, 1)
+    assert client.margin([leg] * 50).total_inr == 128000
+    for unasked in ([], [leg] * 51):
+        with pytest.raises(Rejected):
+            client.margin(unasked)
+    assert len(gateway.called("margin")) == 2
 
 
 @pytest.mark.parametrize("name", ORDER_CALLS)
@@ -215,7 +220,7 @@ def test_a_success_without_an_order_id_placed_nothing(
     assert refused.value.code == code
 
 
-@pytest.mark.parametrize("order_id", [None, "", {}, True, "a\nb", 1.5])
+@pytest.mark.parametrize("order_id", [None, "", {}, True, "a\nb", 1.5, "7" * 101])
 def test_a_success_with_an_unreadable_order_id_is_unknown(
     gateway: ScriptedGateway, client: OpenAlgoClient, order_id: object
 ) -> None:
@@ -304,6 +309,55 @@ def test_a_403_is_told_apart_by_the_call_that_looks_at_the_key_alone(
     with pytest.raises(Rejected) as refused:
         CALLS[name](client)
     assert refused.value.code == code
+
+
+def test_the_call_that_looks_at_the_key_alone_needs_no_second_one(
+    gateway: ScriptedGateway, client: OpenAlgoClient
+) -> None:
+    gateway.script = scripted({"expiry": error(403, "Invalid openalgo apikey")})
+    with pytest.raises(Rejected) as refused:
+        READ_CALLS["expiry"](client)
+    assert refused.value.code == RefusalCode.BAD_KEY
+    assert len(gateway.calls) == 1
+
+
+def test_a_proxy_of_the_environment_is_not_asked(
+    gateway: ScriptedGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("http_proxy", "HTTP_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    gateway.script = scripted({"ping": success(data={"broker": "zerodha"})})
+    with client_of(gateway.url) as client:
+        assert client.ping() == "zerodha"
+
+
+def test_an_order_that_finds_no_connection_in_time_was_not_sent() -> None:
+    with ExitStack() as sockets:
+        full = sockets.enter_context(socket.socket())
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        for _ in range(4):
+            waiting = sockets.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(full.getsockname())
+        address = GatewayAddress(f"http://127.0.0.1:{full.getsockname()[1]}", KEY, 0.2, 10, 10)
+        wire = GatewayHttp(address)
+        with pytest.raises(Retryable, match="no connection"):
+            wire.order("placeorder", {})
+        wire.close()
+
+
+def test_a_number_that_is_none_hurts_only_who_reads_it(
+    gateway: ScriptedGateway, client: OpenAlgoClient
+) -> None:
+    quote = b'{"status":"success","data":{"ltp":%s,"bid":1,"ask":2,"high":2,"low":1,"oi":%s}}'
+    gateway.script = scripted({"quotes": Reply(200, quote % (b"1.5", b"NaN"))})
+    assert client.quote(GOLD).ltp == Decimal("1.5")
+    gateway.script = scripted({"quotes": Reply(200, quote % (b"NaN", b"1"))})
+    with pytest.raises(AnswerUnknown, match="ltp"):
+        client.quote(GOLD)
 
 
 def test_a_contract_is_read_once_a_day_or_when_told_to_forget(

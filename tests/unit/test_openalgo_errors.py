@@ -41,6 +41,8 @@ REFUSALS = [
     (400, failed("{'positions': {0: {'quantity': ['Not a valid string.']}}}"), "BAD_FIELDS"),
     (400, failed("Quantity must be in multiples of lot size 30", mode="analyze"), "REFUSED"),
     (400, failed("{'this is not a dictionary"), RefusalCode.REFUSED),
+    (400, failed("{{}: 'no key'}"), RefusalCode.REFUSED),
+    (400, failed("{" + "-" * 9000 + "1}"), RefusalCode.REFUSED),
     (400, {"status": "error"}, RefusalCode.REFUSED),
     (400, {"message": "The browser (or proxy) sent a request ..."}, RefusalCode.REFUSED),
     (404, failed("Order 999 not found", mode="analyze"), RefusalCode.NOT_FOUND),
@@ -76,6 +78,7 @@ UNCLEAR = [
     answer(502, failed("bad gateway")),
     answer(429, failed("Too many requests")),
     answer(429, {"message": "please slow down"}),
+    answer(429, failed("10 per 1 second")),
     answer(200, failed("something went wrong")),
     answer(200, {"data": {}}),
     answer(200, ["success"]),
@@ -89,6 +92,7 @@ UNCLEAR = [
     plain(403, "<html>Forbidden</html>"),
     plain(404, "<html>Not Found</html>"),
     plain(429, "10 per 1 second"),
+    plain(500, "Access Denied: Your IP has been banned"),
     plain(502, "<html>Bad Gateway</html>"),
     plain(200, ""),
 ]
@@ -140,6 +144,14 @@ def test_a_success_is_no_error(kind: CallKind) -> None:
 )
 def test_the_message_is_told_in_one_line_whatever_it_is(message: object, told: str) -> None:
     assert str(error_of(READ, "x", answer(404, failed(message)))) == told
+
+
+def test_a_message_nested_beyond_reason_is_cut_short() -> None:
+    nested: list[Any] = ["bottom"]
+    for _ in range(5000):
+        nested = [nested]
+    refused = error_of(ORDER, "x", Answer(400, failed(nested), ""))
+    assert str(refused) == "x: no message (HTTP 400)"
 
 
 @pytest.mark.parametrize(

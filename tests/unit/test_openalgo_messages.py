@@ -174,6 +174,12 @@ def test_an_empty_book_is_empty_only_where_the_gateway_says_so() -> None:
             answers.read_trades(success(missing))
 
 
+def test_a_trades_price_is_that_of_its_fill_and_not_of_its_order() -> None:
+    row = {**LIVE_TRADE, "price": Decimal("1300"), "tradeid": "TRADE-1"}
+    (fill,) = answers.read_trades(success([row]))
+    assert (fill.price, fill.quantity, fill.trade_id) == (Decimal("1164.6"), 30, "TRADE-1")
+
+
 def test_one_unreadable_row_makes_the_whole_book_unknown() -> None:
     bad = {**LIVE_POSITION, "quantity": "many"}
     with pytest.raises(AnswerUnknown, match="quantity"):
@@ -280,6 +286,16 @@ def test_a_holiday_tells_who_is_closed_and_who_opens_when() -> None:
     assert (holiday.day, holiday.closed_exchanges) == (date(2026, 1, 15), ("NSE", "NFO"))
     assert holiday.sessions[0].opens == datetime(2026, 1, 15, 17, 0, tzinfo=IST)
     assert holiday.sessions[0].closes == datetime(2026, 1, 15, 23, 55, tzinfo=IST)
+
+
+@pytest.mark.parametrize(
+    ("start_ms", "end_ms"),
+    [(5, 5), (5, 4), (-1, 5), (0, 10**14), (None, 5), (1.5, 5)],
+)
+def test_hours_that_cannot_be_are_unknown(start_ms: object, end_ms: object) -> None:
+    told = {"exchange": "MCX", "start_time": start_ms, "end_time": end_ms}
+    with pytest.raises(AnswerUnknown):
+        answers.read_sessions(success([told]))
 
 
 @pytest.mark.parametrize(
