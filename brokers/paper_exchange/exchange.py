@@ -33,6 +33,7 @@ from core.errors import Rejected
 
 _SETTLEMENT = "EXPIRY_SETTLEMENT"
 _NOTHING = Decimal(0)
+_DATE_DIGITS = 6
 
 
 class PaperExchange:
@@ -47,10 +48,12 @@ class PaperExchange:
         self._clock = clock
         self._mode = Mode(store.setting("mode") or Mode.ANALYZE)
         orders, trades = store.orders(), store.trades()
-        self._arrived, self._filled = len(orders), len(trades)
+        self._arrived = max((int(each.orderid[_DATE_DIGITS:]) for each in orders), default=0)
+        self._filled = len(trades)
         self._books = Books(orders, trades, self._stored_session())
         self._account = Account(market, self._books, opening_inr)
         with self._turned() as now:
+            self._settle_ended(now)
             self._match_resting(now)
 
     @property
@@ -145,6 +148,11 @@ class PaperExchange:
             funds = self._account.funds(now.date())
             yield ExchangeView(self._mode, now.date(), self._market, self._books, funds)
 
+    def close(self) -> None:
+        """Let go of the file; nothing may be asked afterwards."""
+        with self._lock:
+            self._store.close()
+
     @contextmanager
     def _turned(self) -> Iterator[datetime]:
         with self._lock:
@@ -162,13 +170,15 @@ class PaperExchange:
         for each in prices:
             self._market.record(each)
         self._books.turn(session)
-        for held in self._books.holdings:
-            self._settle_ended(held, now)
+        self._settle_ended(now)
 
-    def _settle_ended(self, held: Holding, now: datetime) -> None:
-        contract = self._market.listing.terms(held.symbol, held.exchange, now.date())
-        if contract is None or contract.expiry is None or contract.expiry >= now.date():
-            return
+    def _settle_ended(self, now: datetime) -> None:
+        for held in self._books.holdings:
+            contract = self._market.listing.terms(held.symbol, held.exchange, now.date())
+            if held.quantity and contract is not None and contract.has_ended(now.date()):
+                self._close_out(held, contract, now)
+
+    def _close_out(self, held: Holding, contract: Contract, now: datetime) -> None:
         action = Action.SELL if held.quantity > 0 else Action.BUY
         request = OrderRequest(
             strategy=_SETTLEMENT,

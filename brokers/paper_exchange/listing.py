@@ -47,6 +47,10 @@ class Contract:
             return "INDEX"
         return "FUT" if self.right is None else self.right.value
 
+    def has_ended(self, day: date) -> bool:
+        """Whether its last day is past."""
+        return self.expiry is not None and self.expiry < day
+
     def lots(self, quantity: int) -> Decimal:
         """`quantity` in lots; a fraction where it is no multiple."""
         return Decimal(quantity) / self.lotsize

@@ -46,6 +46,13 @@ def paper(tmp_path: Path) -> Iterator[PaperProcess]:
 
 
 @pytest.fixture(scope="module")
+def unlimited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PaperProcess]:
+    """One that many tests may ask, because it does not count calls."""
+    with PaperProcess(tmp_path_factory.mktemp("unlimited"), *AS_RECORDED) as process:
+        yield process
+
+
+@pytest.fixture(scope="module")
 def outcomes(
     request: pytest.FixtureRequest, shared: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> list[Outcome]:
@@ -80,7 +87,11 @@ def test_every_recorded_call_is_answered_in_its_recorded_shape(
     assert applied >= ENOUGH_CALLS
 
 
-def test_every_refusal_has_its_recorded_words(outcomes: list[Outcome]) -> None:
+def test_every_refusal_has_its_recorded_words(
+    request: pytest.FixtureRequest, outcomes: list[Outcome]
+) -> None:
+    if request.config.getoption("--openalgo-url", default=None) is not None:
+        pytest.skip("another version of the gateway may word its refusals otherwise")
     refused = [
         each
         for each in outcomes
@@ -151,10 +162,10 @@ def test_two_exchanges_never_share_a_folder(tmp_path: Path) -> None:
         pass
 
 
-def test_the_key_is_the_owners_alone_and_opens_books_and_control(paper: PaperProcess) -> None:
+def test_a_wrong_key_opens_neither_books_nor_control(unlimited: PaperProcess) -> None:
     wrong = {"apikey": "wrong"}
     for path in ("api/v1/orderbook", "api/v1/funds", "control/clock"):
-        answer = paper.post(path, wrong)
+        answer = unlimited.post(path, wrong)
         assert answer.status_code == 403
         assert answer.json() == {"status": "error", "message": "Invalid openalgo apikey"}
 
@@ -181,9 +192,9 @@ def test_all_files_of_an_exchange_are_the_owners_alone(tmp_path: Path) -> None:
     ],
 )
 def test_what_makes_no_sense_is_refused_by_name(
-    paper: PaperProcess, path: str, body: dict[str, Any], status: int
+    unlimited: PaperProcess, path: str, body: dict[str, Any], status: int
 ) -> None:
-    answer = paper.post(path, body)
+    answer = unlimited.post(path, body)
     assert answer.status_code == status
     assert answer.json()["status"] == "error"
 

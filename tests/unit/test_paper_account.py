@@ -1,6 +1,6 @@
 """The rules of the paper exchange: what it takes, refuses, changes, and how a day turns."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -21,15 +21,16 @@ from brokers.paper_exchange.orders import (
 )
 from core.errors import Rejected
 from core.ist import IST
-from tests.fixtures.paper_account import CALL, GOLD, SUNDAY, exchange, order
+from tests.fixtures.paper_account import CALL, GOLD, exchange, order
 
 THREADS = 8
-ORDERS_EACH = 25
+PAIRS_EACH = 12
 
 
 @pytest.fixture
-def held(tmp_path: Path) -> PaperExchange:
-    return exchange(tmp_path)
+def held(tmp_path: Path) -> Iterator[PaperExchange]:
+    with exchange(tmp_path) as opened:
+        yield opened
 
 
 def change(placed: Order, quantity: int, price: object) -> OrderChange:
@@ -130,21 +131,22 @@ def test_a_change_is_checked_as_a_new_order_is(
     assert orders_of(held) == [placed]
 
 
-def test_no_order_is_lost_or_doubled_when_many_place_at_once(tmp_path: Path) -> None:
-    held = exchange(tmp_path)
+def test_no_order_is_lost_or_doubled_when_many_place_at_once(
+    held: PaperExchange, tmp_path: Path
+) -> None:
     together = Barrier(THREADS)
 
-    def place(side: int) -> list[str]:
+    def place(_: int) -> list[str]:
         together.wait()
-        action = "BUY" if side % 2 else "SELL"
-        return [held.place(order(GOLD, action, 1)).orderid for _ in range(ORDERS_EACH)]
+        sides = ["BUY", "SELL"] * PAIRS_EACH
+        return [held.place(order(GOLD, side, 1)).orderid for side in sides]
 
     with ThreadPoolExecutor(THREADS) as threads:
         placed = [each for ids in threads.map(place, range(THREADS)) for each in ids]
-    for opened in (held, exchange(tmp_path)):
-        with opened.view() as view:
-            assert len(set(placed)) == THREADS * ORDERS_EACH
-            assert {each.orderid for each in view.books.orders} == set(placed)
+    assert len(set(placed)) == THREADS * PAIRS_EACH * 2
+    with held.view() as now, exchange(tmp_path) as again, again.view() as stored:
+        for view in (now, stored):
+            assert sorted(each.orderid for each in view.books.orders) == sorted(placed)
             assert sorted(each.orderid for each in view.books.trades) == sorted(placed)
             assert [each.quantity for each in view.books.holdings] == [0]
 
@@ -195,13 +197,23 @@ def test_what_is_held_past_its_expiry_is_settled_at_its_intrinsic_value(
         assert view.funds.realised == (700 - bought.average_price) * 30
 
 
-def test_the_clock_and_the_switch_survive_a_restart(tmp_path: Path) -> None:
-    held = exchange(tmp_path)
+def test_an_order_id_is_never_given_twice_even_after_refusals_and_a_restart(
+    held: PaperExchange, tmp_path: Path
+) -> None:
+    ids = [held.place(order(GOLD, "BUY", 1)).orderid]
+    with pytest.raises(Rejected):
+        held.place(order(GOLD, "BUY", 100_000))
+    ids.append(held.place(order(GOLD, "BUY", 1)).orderid)
+    with exchange(tmp_path) as again:
+        ids.append(again.place(order(GOLD, "BUY", 1)).orderid)
+        assert [each.orderid for each in orders_of(again)] == ids
+    assert len(set(ids)) == 3
+
+
+def test_the_switch_survives_a_restart(held: PaperExchange, tmp_path: Path) -> None:
     held.set_mode(Mode.LIVE)
-    held.hold_clock(SUNDAY + timedelta(hours=1))
-    assert exchange(tmp_path).mode is Mode.LIVE
-    held.place(order(GOLD, "BUY", 1))
-    assert len(orders_of(exchange(tmp_path))) == 1
+    with exchange(tmp_path) as again:
+        assert again.mode is Mode.LIVE
 
 
 def test_an_unknown_instrument_has_no_price(held: PaperExchange) -> None:

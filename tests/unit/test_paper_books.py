@@ -33,8 +33,14 @@ steps = st.one_of(
 
 @contextmanager
 def account() -> Iterator[PaperExchange]:
-    with TemporaryDirectory() as folder:
-        yield exchange(Path(folder))
+    with TemporaryDirectory() as folder, exchange(Path(folder)) as opened:
+        yield opened
+
+
+@pytest.fixture
+def held(tmp_path: Path) -> Iterator[PaperExchange]:
+    with exchange(tmp_path) as opened:
+        yield opened
 
 
 def take(held: PaperExchange, step: object) -> None:
@@ -88,11 +94,10 @@ def test_positions_are_the_sum_of_fills_and_no_rupee_is_made_or_lost(taken: list
 
 @given(st.lists(steps, max_size=15))
 def test_an_exchange_that_is_opened_again_has_the_same_books(taken: list[object]) -> None:
-    with TemporaryDirectory() as folder:
-        first = exchange(Path(folder))
+    with TemporaryDirectory() as folder, exchange(Path(folder)) as first:
         for step in taken:
             take(first, step)
-        with first.view() as before, exchange(Path(folder)).view() as after:
+        with first.view() as before, exchange(Path(folder)) as again, again.view() as after:
             assert after.books.orders == before.books.orders
             assert after.books.trades == before.books.trades
             assert after.books.holdings == before.books.holdings
@@ -103,22 +108,21 @@ def test_an_exchange_that_is_opened_again_has_the_same_books(taken: list[object]
 def test_a_lot_of_gold_earns_ten_rupees_a_rupee_whatever_a_lot_is_called(
     tmp_path: Path, lotsize: int
 ) -> None:
-    held = exchange(tmp_path, {"GOLD_MINI": lotsize})
-    held.place(order(GOLD, "BUY", 3 * lotsize))
-    margin = funds_of(held).utilised
-    held.move_price("GOLD_MINI", Decimal(128_101))
-    assert funds_of(held).open_pnl == 3 * 10 * 100
-    held.place(order(GOLD, "SELL", 3 * lotsize))
-    done = funds_of(held)
+    with exchange(tmp_path, {"GOLD_MINI": lotsize}) as held:
+        held.place(order(GOLD, "BUY", 3 * lotsize))
+        margin = funds_of(held).utilised
+        held.move_price("GOLD_MINI", Decimal(128_101))
+        assert funds_of(held).open_pnl == 3 * 10 * 100
+        held.place(order(GOLD, "SELL", 3 * lotsize))
+        done = funds_of(held)
     assert done.realised == 3 * 10 * 99
     assert done.utilised == 0
     assert margin == 3 * Decimal("153600.00")
 
 
 def test_a_synthetic_future_needs_the_margin_of_one_future_and_the_difference_of_premiums(
-    tmp_path: Path,
+    held: PaperExchange,
 ) -> None:
-    held = exchange(tmp_path)
     bought = held.place(order(CALL, "BUY", 60))
     assert funds_of(held).utilised == bought.average_price * 60
     sold = held.place(order(PUT, "SELL", 60))
@@ -126,8 +130,7 @@ def test_a_synthetic_future_needs_the_margin_of_one_future_and_the_difference_of
     assert funds_of(held).utilised == premiums + 2 * Decimal("278400.00")
 
 
-def test_a_synthetic_exit_realises_what_its_legs_filled_at(tmp_path: Path) -> None:
-    held = exchange(tmp_path)
+def test_a_synthetic_exit_realises_what_its_legs_filled_at(held: PaperExchange) -> None:
     legs = [held.place(order(CALL, "BUY", 30)), held.place(order(PUT, "SELL", 30))]
     held.move_price("BANK_NIFTY", Decimal(58_600))
     legs += [held.place(order(PUT, "BUY", 30)), held.place(order(CALL, "SELL", 30))]
@@ -139,8 +142,7 @@ def test_a_synthetic_exit_realises_what_its_legs_filled_at(tmp_path: Path) -> No
     assert 600 * 30 < flows < 610 * 30
 
 
-def test_an_order_beyond_the_funds_is_refused_and_an_exit_never_is(tmp_path: Path) -> None:
-    held = exchange(tmp_path)
+def test_an_order_beyond_the_funds_is_refused_and_an_exit_never_is(held: PaperExchange) -> None:
     held.place(order(GOLD, "BUY", 30))
     held.move_price("GOLD_MINI", Decimal(90_000))
     with pytest.raises(Rejected, match=r"Insufficient funds\. Required: ₹"):
@@ -150,16 +152,14 @@ def test_an_order_beyond_the_funds_is_refused_and_an_exit_never_is(tmp_path: Pat
         assert [each.quantity for each in view.books.holdings] == [0]
 
 
-def test_a_resting_order_holds_its_money_until_it_is_cancelled(tmp_path: Path) -> None:
-    held = exchange(tmp_path)
+def test_a_resting_order_holds_its_money_until_it_is_cancelled(held: PaperExchange) -> None:
     resting = held.place(order(CALL, "BUY", 30, 1_000))
     assert funds_of(held).utilised == 30_000
     held.cancel(resting.orderid)
     assert funds_of(held).available == OPENING_INR
 
 
-def test_turning_a_position_around_starts_it_at_the_new_price(tmp_path: Path) -> None:
-    held = exchange(tmp_path)
+def test_turning_a_position_around_starts_it_at_the_new_price(held: PaperExchange) -> None:
     held.place(order(GOLD, "BUY", 1))
     held.move_price("GOLD_MINI", Decimal(128_500))
     sold = held.place(order(GOLD, "SELL", 3))
