@@ -20,7 +20,7 @@ from live.embedded.supervisor import EmbeddedServers
 def run(state_dir: Path, no_postgres: bool, no_valkey: bool, fast: bool) -> None:
     """Run PostgreSQL and Valkey on STATE_DIR until told to stop.
 
-    STATE_DIR/ready.json is there while both answer, and says how they are reached.
+    STATE_DIR/ready.json appears when both answer, says how they are reached, and goes at the end.
     """
     logging.basicConfig(
         stream=sys.stdout, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s"

@@ -1,7 +1,7 @@
 """Where the embedded servers keep what: everything below one state folder.
 
 One supervisor at a time holds it, for as long as that supervisor lives. The ready file is there
-only while the servers answer.
+from when all servers first answer until they are told to stop.
 """
 
 import fcntl

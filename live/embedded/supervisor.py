@@ -41,7 +41,8 @@ class _Watched:
 class EmbeddedServers:
     """A context in which the servers run. `fast` gives up durability, for tests.
 
-    Entering raises `ServerNotStarted`, with whatever had been started stopped again.
+    Entering raises `ServerNotStarted`, with whatever had been started stopped again. The thread
+    that enters must be the last to end: the kernel takes its end for the supervisor's.
     """
 
     def __init__(

@@ -62,7 +62,7 @@ class ValkeyServer:
         self._socket.unlink(missing_ok=True)
         command = [str(program), "--port", "0", "--unixsocket", str(self._socket)]
         command += ["--unixsocketperm", "700", "--dir", str(data), "--save", ""]
-        command += ["--appendonly", "no" if self._fast else "yes"]
+        command += ["--appendonly", "yes", "--appendfsync", "no" if self._fast else "everysec"]
         log = self._folders.logs / "valkey.log"
         child = ServerProcess(command, self._account, log, self._environment)
         self._child = child

@@ -7,8 +7,6 @@ import itertools
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 
 import psycopg2
@@ -17,9 +15,9 @@ from psycopg2 import sql
 from psycopg2.extensions import make_dsn
 from redis import Redis
 
+from core.migrations import migrate
 from live.embedded import EmbeddedServers
 
-ROOT = Path(__file__).resolve().parents[2]
 _NUMBERS = itertools.count(1)
 
 
@@ -63,8 +61,7 @@ def migrated_template(postgres: EmbeddedServers) -> str:
     """The name of a database with all migrations, to make others from."""
     name = "migrated"
     _execute(postgres, "CREATE DATABASE {}", name)
-    if any((ROOT / "migrations").glob("*.sql")) and find_spec("core.migrations"):
-        import_module("core.migrations").migrate(make_dsn(postgres.database_url, dbname=name))
+    migrate(make_dsn(postgres.database_url, dbname=name))
     return name
 
 
