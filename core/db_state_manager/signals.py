@@ -59,10 +59,11 @@ UPDATE signal_log AS taken SET
     status = 'processing', lease_owner = %s, lease_until = now() + make_interval(secs => %s)
 FROM next WHERE taken.id = next.id
 RETURNING taken.id, fingerprint, type, alert, received_at, attempts, priority, bar_time, (
-    SELECT min(exit.id) FROM signal_log AS exit
+    SELECT exit.id FROM signal_log AS exit
     WHERE exit.type = 'EXIT' AND taken.type IN ('BASE_ENTRY', 'PYRAMID')
       AND exit.instrument = taken.instrument AND exit.bar_time > taken.bar_time
-      AND (exit.layer IS NULL OR exit.layer = taken.layer))"""  # noqa: S608 - two constants
+      AND (exit.layer IS NULL OR exit.layer = taken.layer)
+    ORDER BY exit.bar_time, exit.id LIMIT 1)"""  # noqa: S608 - two constants
 
 # Only who holds the lease may finish.
 FINISH = """
