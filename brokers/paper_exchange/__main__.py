@@ -70,7 +70,11 @@ def _price(text: str) -> Decimal:
     show_default=True,
     help="Opening funds in rupees.",
 )
-@click.option("--mode", type=click.Choice(list(Mode)), help="At the first start; then the switch.")
+@click.option(
+    "--mode",
+    type=click.Choice([mode.value for mode in Mode]),
+    help="At the first start; then the switch.",
+)
 @click.option(
     "--lotsize",
     "lotsizes",
@@ -125,7 +129,7 @@ def main(
     state: Path,
     port: int,
     funds: float,
-    mode: Mode | None,
+    mode: str | None,
     lotsizes: tuple[tuple[str, int], ...],
     prices: tuple[tuple[str, Decimal], ...],
     carry_pct: float,
@@ -140,7 +144,7 @@ def main(
         state=state,
         port=port,
         opening_inr=Decimal(str(funds)),
-        mode=mode,
+        mode=None if mode is None else Mode(mode),
         rates=Rates(_fraction(carry_pct), _fraction(volatility_pct)),
         limits=Limits(orders_per_second, reads_per_second),
         lotsizes=dict(lotsizes),

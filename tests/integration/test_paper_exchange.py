@@ -211,6 +211,14 @@ def test_a_lot_of_a_hundred_is_refused_and_taken_as_recorded(tmp_path: Path) -> 
         assert (position["quantity"], position["pnl"]) == (100, 990.0)
 
 
+def test_the_mode_is_chosen_at_the_first_start_and_then_switched(tmp_path: Path) -> None:
+    with PaperProcess(tmp_path, "--mode", "live") as process:
+        assert process.read("api/v1/analyzer")["data"]["mode"] == "live"
+        process.read("api/v1/analyzer/toggle", {"mode": True})
+    with PaperProcess(tmp_path, "--mode", "live") as process:
+        assert process.read("api/v1/analyzer")["data"]["mode"] == "analyze"
+
+
 def test_bars_move_the_price_and_the_clock(tmp_path: Path) -> None:
     bars = tmp_path / "bars.csv"
     with bars.open("w", newline="") as file:
