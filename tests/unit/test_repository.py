@@ -17,7 +17,7 @@ ROOMS = ("core", "live", "brokers", "backtest")
 MAX_FILE_LINES = 500
 MAX_FUNCTION_LINES = 60
 
-PIN = re.compile(r"[A-Za-z0-9_.-]+==[A-Za-z0-9.]+")
+PIN = re.compile(r"[A-Za-z0-9_.-]+==[A-Za-z0-9.]+(; python_full_version < \"[0-9.]+\")?")
 
 
 def tracked_files() -> list[Path]:
