@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 
-from core.errors import ConfigInvalid
+from core.errors import ConfigInvalid, Rejected
 
 HASHES_FILE = "token_hashes.json"
 TOKENS_FILE = "tokens.json"
@@ -50,6 +50,20 @@ _HELD_BY: Mapping[Role, tuple[Role, ...]] = {
 }
 
 
+class TokenMissing(Rejected):
+    """The caller showed no token where one is needed."""
+
+    def __init__(self) -> None:
+        super().__init__("TOKEN_MISSING", "a token is needed here and none was given")
+
+
+class CallerRefused(Rejected):
+    """The caller showed a wrong token, or calls from where nobody may."""
+
+    def __init__(self) -> None:
+        super().__init__("CALLER_REFUSED", "this caller may not do that")
+
+
 class Access:
     """Who may do what, by the SHA-256 of their token."""
 
@@ -70,6 +84,13 @@ class Access:
             if role in self._hashes
         ]
         return any(found)
+
+    def demand(self, token: str | None, needed: Role) -> None:
+        """Raise TokenMissing or CallerRefused unless `token` may do what `needed` may."""
+        if not token:
+            raise TokenMissing
+        if not self.allows(token, needed):
+            raise CallerRefused
 
 
 def hash_token(token: str) -> str:

@@ -14,7 +14,9 @@ from live.access import (
     HASHES_FILE,
     TOKENS_FILE,
     Access,
+    CallerRefused,
     Role,
+    TokenMissing,
     hash_token,
     open_access,
     refuse_weak,
@@ -51,6 +53,15 @@ def test_nobody_is_let_in_while_no_token_is_set(token: str | None, needed: Role)
 
 def test_an_empty_token_is_none_even_where_its_hash_is_kept() -> None:
     assert not Access({Role.OPERATOR: hash_token("")}).allows("", Role.OPERATOR)
+
+
+def test_what_is_demanded_tells_no_token_from_a_wrong_one() -> None:
+    ACCESS.demand("of the operator", Role.VIEWER)
+    for nothing in (None, ""):
+        with pytest.raises(TokenMissing):
+            ACCESS.demand(nothing, Role.VIEWER)
+    with pytest.raises(CallerRefused):
+        ACCESS.demand("of the viewer", Role.OPERATOR)
 
 
 def test_the_first_start_makes_tokens_that_later_starts_know(tmp_path: Path) -> None:
