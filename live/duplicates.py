@@ -58,7 +58,6 @@ class DuplicateDetector:
         if known is None:
             return None
         if not self._store.rows(IS_OF, (known, fingerprint))[0][0]:
-            self._forget(fingerprint)
             return None
         standing = self._store.signal_standing(known)
         if standing is None or standing.status is SignalStatus.FAILED:
@@ -66,18 +65,13 @@ class DuplicateDetector:
         return Journalled(known, known, standing.status, standing.outcome)
 
     def remember(self, fingerprint: str, signal_id: int) -> None:
-        """Keep what the journal has committed."""
+        """Keep what the journal has committed, over whatever was believed before."""
         with self._guard:
             self._seen[fingerprint] = signal_id
             self._seen.move_to_end(fingerprint)
             if len(self._seen) > REMEMBERED:
                 self._seen.popitem(last=False)
-        self._ask(lambda redis: redis.set(_key(fingerprint), signal_id, nx=True, ex=_KEPT_S))
-
-    def _forget(self, fingerprint: str) -> None:
-        with self._guard:
-            self._seen.pop(fingerprint, None)
-        self._ask(lambda redis: redis.delete(_key(fingerprint)))
+        self._ask(lambda redis: redis.set(_key(fingerprint), signal_id, ex=_KEPT_S))
 
     def _known_to_redis(self, fingerprint: str) -> int | None:
         found = self._ask(lambda redis: redis.get(_key(fingerprint)))

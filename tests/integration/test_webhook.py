@@ -548,6 +548,7 @@ def test_what_redis_says_of_another_database_drops_no_signal(
         response = door.send(BASE_ENTRY)
         assert response.status_code == 202
         assert said(response)["signal_id"] != other
+        assert redis.get(key) == str(said(response)["signal_id"]).encode()
         assert said(door.send(BASE_ENTRY))["status"] == "duplicate"
 
 
