@@ -1,0 +1,133 @@
+"""The one way to the broker: no order leaves but through `OrderSender.send`, and each leaves once.
+
+The kill switch and the locks are asked here and nowhere else, so no path can go round them and
+none can be stricter than meant: whatever reduces exposure passes while entries are stopped. An
+order is committed, with the order ids the broker knew before it, and only then sent. One whose
+outcome is unknown locks its instrument and is never sent again: somebody has to look first.
+"""
+
+from dataclasses import dataclass, replace
+from decimal import Decimal
+
+from brokers.messages import Action, Contract, OrderRequest
+from brokers.port import Broker
+from core.db_state_manager import DatabaseStateManager
+from core.db_state_manager.records import Intent, Leg, OrderPlan
+from core.db_state_manager.states import (
+    ControlState,
+    IntentAction,
+    IntentSource,
+    IntentState,
+    LegPurpose,
+    OrderState,
+    PriceType,
+)
+from core.errors import Halted, OutcomeUnknown, PortfolioError, Rejected, Retryable
+from core.ports import Clock
+
+ORDER_UNKNOWN = "ORDER_UNKNOWN"
+_WHO = "order sender"
+
+
+@dataclass(frozen=True, slots=True)
+class SentOrder:
+    """An order that the broker has named. `row` is its row in the database."""
+
+    row: int
+    order_id: str
+    request: OrderRequest
+
+
+class OrderSender:
+    """Sends, re-prices and cancels for one account at one broker."""
+
+    def __init__(
+        self, store: DatabaseStateManager, broker: Broker, broker_name: str, clock: Clock
+    ) -> None:
+        self._store = store
+        self._broker = broker
+        self._broker_name = broker_name
+        self._clock = clock
+
+    def send(self, intent: Intent, leg: Leg, quantity: int, price: Decimal) -> SentOrder:
+        """Send a limit order for `quantity` of a leg.
+
+        Raises Halted (stopped or locked), Rejected and Retryable: nothing is at the broker.
+        Raises OutcomeUnknown when something may be: then the order is marked, its instrument is
+        locked, and no order of it passes here until that lock is released.
+        """
+        known = tuple(sorted(row.order_id for row in self._broker.orderbook()))
+        self._check_allowed(intent, leg)
+        request = OrderRequest(
+            contract=Contract(leg.symbol, leg.exchange),
+            action=Action(leg.side.value),
+            quantity=quantity,
+            price=price,
+            tag=f"PM-{intent.id}-{leg.place}",
+        )
+        day = self._clock.now().date()
+        plan = OrderPlan(leg.id, self._broker_name, day, quantity, PriceType.LIMIT, price, known)
+        row = self._store.record_send_intent(plan)
+        return SentOrder(row, self._place(intent, row, request), request)
+
+    def reprice(self, intent: Intent, leg: Leg, sent: SentOrder, price: Decimal) -> SentOrder:
+        """Move a working order to `price`. Raises Halted, and what the broker's modify raises."""
+        self._check_allowed(intent, leg)
+        request = replace(sent.request, price=price)
+        self._broker.modify_order(sent.order_id, request)
+        self._store.record_price(sent.row, price)
+        return replace(sent, request=request)
+
+    def cancel(self, sent: SentOrder) -> None:
+        """Ask for the end of a working order. Always allowed; what became of it, a look tells."""
+        self._broker.cancel_order(sent.order_id)
+
+    def give_up(self, intent: Intent, order: int, reason: str) -> None:
+        """Leave an order as unknown, and its instrument locked until somebody has looked."""
+        self._store.lock_instrument(intent.instrument, ORDER_UNKNOWN, reason, _WHO)
+        self._store.mark_unknown(order, reason)
+        self._store.move_intent(intent.id, IntentState.UNKNOWN, reason)
+
+    def _place(self, intent: Intent, row: int, request: OrderRequest) -> str:
+        try:
+            placed = self._broker.place_order(request)
+        except OutcomeUnknown as error:
+            self._mark_unknown(intent, row, error)
+            raise
+        except Retryable as error:
+            self._store.move_order(row, OrderState.CANCELLED, f"not sent: {error}")
+            raise
+        except (Rejected, Halted) as error:
+            self._store.move_order(row, OrderState.REJECTED, str(error))
+            raise
+        try:
+            self._store.record_order_id(row, placed.order_id)
+        except PortfolioError as error:
+            raise OutcomeUnknown(f"order {placed.order_id} lives unrecorded: {error}") from error
+        return placed.order_id
+
+    def _mark_unknown(self, intent: Intent, row: int, error: OutcomeUnknown) -> None:
+        """Give the order up; a database that fails in this must not make it look unsent."""
+        try:
+            self.give_up(intent, row, str(error))
+        except Retryable as failed:
+            raise OutcomeUnknown(f"{error}; nor could that be kept: {failed}") from error
+
+    def _check_allowed(self, intent: Intent, leg: Leg) -> None:
+        """Raise Halted where the operator, or an unanswered question, stands in the way."""
+        reduces = leg.purpose is not LegPurpose.OPEN
+        control = self._store.control_of(intent.instrument)
+        if not _control_allows(control, intent, reduces):
+            raise Halted(f"{intent.instrument} is {control}: {leg.side} {leg.symbol} is not sent")
+        for lock in self._store.instrument_locks():
+            stops_all = lock.code == ORDER_UNKNOWN
+            if lock.instrument == intent.instrument and (stops_all or not reduces):
+                raise Halted(f"{intent.instrument} is locked ({lock.code}): {lock.reason}")
+
+
+def _control_allows(control: ControlState, intent: Intent, reduces: bool) -> bool:
+    """ACTIVE: everything. REDUCING: what reduces. HALTED: the operator's own exits."""
+    if control is ControlState.HALTED:
+        is_operators = intent.source is IntentSource.OPERATOR
+        return is_operators and intent.action is IntentAction.EXIT
+    return reduces or control is ControlState.ACTIVE
