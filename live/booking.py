@@ -1,0 +1,171 @@
+"""What an operation came to, from the fills of its legs alone: never from a quote or an alert.
+
+A synthetic future costs strike + CE - PE of the fills. What was had of one leg and given back is
+no layer's: its profit or loss goes to the ledger beside them. The same legs give the same booking,
+so a recovery books what the worker would have.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from core.book_events import LayerOpened, LayerReduced
+from core.charges import ChargeSchedule, Side
+from core.db_state_manager.records import Intent, LedgerLine, Leg
+from core.db_state_manager.states import LedgerKind, LegPurpose
+from core.decision_record import LayerClose
+from core.errors import Rejected
+from core.instruments import InstrumentSpec
+from core.symbols import OptionRight, OptionSymbol, parse
+
+_PAISA = Decimal("0.01")
+
+
+@dataclass(frozen=True, slots=True)
+class Booking:
+    """What is to be booked at an intent's end."""
+
+    events: tuple[LayerOpened | LayerReduced, ...]
+    beside: tuple[LedgerLine, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Traded:
+    """Legs that make one position, and the part of them that was had together."""
+
+    legs: tuple[Leg, ...]
+    lots: int
+    price: Decimal
+
+
+class Booker:
+    """Books one instrument's operations."""
+
+    def __init__(self, spec: InstrumentSpec, charges: ChargeSchedule) -> None:
+        self._spec = spec
+        self._charges = charges
+
+    def entry(self, intent: Intent, legs: Sequence[Leg], at: datetime) -> Booking:
+        """The layer that an entry's legs came to. Raises Rejected for what cannot be one."""
+        opened = _traded([leg for leg in legs if leg.purpose is LegPurpose.OPEN])
+        decision = intent.decision
+        inputs, stop = decision.inputs, decision.initial_stop
+        if inputs is None or stop is None or intent.layer is None:
+            raise Rejected("NO_INPUTS", f"intent {intent.id} was decided without its numbers")
+        beside = self._unwound(legs, at)
+        if not opened.lots:
+            return Booking((), beside)
+        event = LayerOpened(
+            instrument=intent.instrument,
+            layer=intent.layer,
+            lots=opened.lots,
+            price=opened.price,
+            time=at,
+            initial_stop=stop,
+            close=inputs.price,
+            atr=inputs.atr,
+            point_value=inputs.point_value,
+            lot_size=inputs.lot_size,
+            margin_per_lot=inputs.margin_per_lot,
+            charges=self._costs(opened, at),
+            intent_id=str(intent.id),
+            limiter=decision.limiter,
+            symbol=opened.legs[0].symbol if len(opened.legs) == 1 else None,
+        )
+        return Booking((event,), beside)
+
+    def exit(
+        self,
+        intent: Intent,
+        legs: Sequence[Leg],
+        held: Mapping[str, Sequence[Leg]],
+        at: datetime,
+    ) -> Booking:
+        """The closes that an exit's legs came to; `held` are the legs of each layer's entry."""
+        closing: dict[frozenset[str], list[LayerClose]] = {}
+        for close in intent.decision.closes:
+            symbols = frozenset(leg.symbol for leg in held[close.position_id])
+            closing.setdefault(symbols, []).append(close)
+        events: list[LayerReduced] = []
+        for symbols, closes in closing.items():
+            own = [leg for leg in legs if leg.purpose is LegPurpose.CLOSE and leg.symbol in symbols]
+            events += self._reduced(intent, _traded(own), closes, at)
+        return Booking(tuple(events), self._unwound(legs, at))
+
+    def _reduced(
+        self, intent: Intent, traded: _Traded, closes: Sequence[LayerClose], at: datetime
+    ) -> list[LayerReduced]:
+        """The lots that were had, layer by layer; their charges by lots, to the paisa in all."""
+        events = []
+        lots_left, costs_left = traded.lots, self._costs(traded, at)
+        for close in closes:
+            lots = min(close.lots, lots_left)
+            if not lots:
+                break
+            costs = (costs_left * lots / lots_left).quantize(_PAISA)
+            reduced = LayerReduced(
+                instrument=intent.instrument,
+                position_id=close.position_id,
+                lots=lots,
+                price=traded.price,
+                time=at,
+                charges=costs,
+                reason=intent.decision.reason,
+            )
+            events.append(reduced)
+            lots_left, costs_left = lots_left - lots, costs_left - costs
+        return events
+
+    def _unwound(self, legs: Sequence[Leg], at: datetime) -> tuple[LedgerLine, ...]:
+        """What each leg that was given back earned, and what having and giving it cost."""
+        lines: list[LedgerLine] = []
+        for back in legs:
+            lots = _lots(back, back.filled_quantity)
+            if back.purpose is not LegPurpose.UNWIND or not lots:
+                continue
+            had = next(leg for leg in legs if leg.symbol == back.symbol)
+            bought, sold = (had, back) if had.side.value == Side.BUY else (back, had)
+            gain = (sold.average_price - bought.average_price) * lots * self._point_value(back)
+            costs = self._cost(had, lots, at) + self._cost(back, lots, at)
+            note = f"unwound {lots} lots of {back.symbol}"
+            lines += [
+                LedgerLine(LedgerKind.CHARGES, -costs, note),
+                LedgerLine(LedgerKind.PNL, gain, note),
+            ]
+        return tuple(lines)
+
+    def _costs(self, traded: _Traded, at: datetime) -> Decimal:
+        return sum((self._cost(leg, traded.lots, at) for leg in traded.legs), Decimal(0))
+
+    def _cost(self, leg: Leg, lots: int, at: datetime) -> Decimal:
+        turnover = leg.average_price * lots * self._point_value(leg)
+        side = Side(leg.side.value)
+        costs = self._charges.leg(self._spec.charge_segment, side, turnover, at.date())
+        return costs.rounded().total
+
+    def _point_value(self, leg: Leg) -> Decimal:
+        return self._spec.point_value(leg.quantity // leg.lots)
+
+
+def _traded(legs: Sequence[Leg]) -> _Traded:
+    lots = min((_lots(leg, leg.filled_quantity) for leg in legs), default=0)
+    return _Traded(tuple(legs), lots, _price(legs) if lots else Decimal(0))
+
+
+def _price(legs: Sequence[Leg]) -> Decimal:
+    """A future's own price; strike + CE - PE of a synthetic one."""
+    if len(legs) == 1:
+        return legs[0].average_price
+    price = Decimal(0)
+    for leg in legs:
+        option = parse(leg.symbol)
+        if not isinstance(option, OptionSymbol):
+            raise Rejected("NOT_A_PAIR", f"{leg.symbol} is no leg of a synthetic future")
+        is_call = option.right is OptionRight.CALL
+        price += leg.average_price + option.strike if is_call else -leg.average_price
+    return price
+
+
+def _lots(leg: Leg, quantity: int) -> int:
+    return quantity * leg.lots // leg.quantity
