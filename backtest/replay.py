@@ -12,9 +12,8 @@ from decimal import Decimal
 
 from backtest.result import BacktestResult, EquityCurve
 from backtest.tradingview_export import ExportFill, ExportTrade, TradingViewExport
+from core.config import fraction
 from core.models import Trade
-
-PERCENT = Decimal("0.01")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +71,7 @@ def replay(
     risk and margin are zero, for an export says nothing of them.
     """
     started = time.perf_counter()
-    pricing = _Pricing(instrument, point_value, commission_pct * PERCENT)
+    pricing = _Pricing(instrument, point_value, fraction(commission_pct))
     rows = sorted(
         (
             pricing.replayed(trade, trade.exit, trade.net_pnl)

@@ -156,8 +156,9 @@ def test_a_weak_secret_is_refused_and_not_told(tmp_path: Path, secret: str) -> N
     assert open_access(tmp_path, {Role.WEBHOOK: secret}, weak_allowed=True)
 
 
-def test_a_strong_secret_passes() -> None:
+def test_a_strong_secret_passes_and_opens(tmp_path: Path) -> None:
     refuse_weak(Role.OPERATOR, STRONG)
+    assert open_access(tmp_path, {Role.OPERATOR: STRONG}).allows(STRONG, Role.OPERATOR)
 
 
 def test_two_roles_never_share_a_secret(tmp_path: Path) -> None:

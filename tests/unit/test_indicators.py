@@ -45,7 +45,7 @@ def random_market(seed: int, bars: int) -> Market:
     return market_of(list(moves))
 
 
-def agrees(ours: Floats, theirs: Sequence[float | None]) -> None:
+def assert_agrees(ours: Floats, theirs: Sequence[float | None]) -> None:
     expected = np.array([np.nan if value is None else value for value in theirs], dtype=np.float64)
     assert np.array_equal(np.isnan(ours), np.isnan(expected)), "known on other bars"
     np.testing.assert_allclose(ours, expected, rtol=1e-12, atol=1e-9)
@@ -71,19 +71,25 @@ lengths = st.integers(1, 12)
 
 @given(markets, lengths)
 def test_averages_agree_with_their_written_out_sums(market: Market, length: int) -> None:
-    agrees(indicators.rma(market.close, length), reference.rma(market.close.tolist(), length))
-    agrees(indicators.ema(market.close, length), reference.ema(market.close.tolist(), length))
+    assert_agrees(
+        indicators.rma(market.close, length), reference.rma(market.close.tolist(), length)
+    )
+    assert_agrees(
+        indicators.ema(market.close, length), reference.ema(market.close.tolist(), length)
+    )
 
 
 @given(markets, lengths)
 def test_rsi_agrees_with_the_reference(market: Market, length: int) -> None:
-    agrees(indicators.rsi(market.close, length), reference.rsi(market.close.tolist(), length))
+    assert_agrees(
+        indicators.rsi(market.close, length), reference.rsi(market.close.tolist(), length)
+    )
 
 
 @given(markets, lengths)
 def test_atr_agrees_with_the_reference(market: Market, length: int) -> None:
     high, low, close = (column.tolist() for column in market)
-    agrees(indicators.atr(*market, length), reference.atr(high, low, close, length))
+    assert_agrees(indicators.atr(*market, length), reference.atr(high, low, close, length))
 
 
 @given(markets, lengths, lengths)
@@ -93,7 +99,7 @@ def test_directional_movement_agrees_with_the_reference(
     columns = [column.tolist() for column in market]
     expected = reference.dmi(columns[0], columns[1], columns[2], length, smoothing)
     for ours, theirs in zip(indicators.dmi(*market, length, smoothing), expected, strict=True):
-        agrees(ours, theirs)
+        assert_agrees(ours, theirs)
 
 
 @given(markets, lengths, st.sampled_from([0.5, 1.5, 3.0]))
@@ -103,13 +109,13 @@ def test_supertrend_agrees_with_the_reference(market: Market, length: int, facto
     known = [None if np.isnan(value) else value for value in average_range.tolist()]
     high, low, close = (column.tolist() for column in market)
     line, direction = reference.supertrend(high, low, close, known, factor)
-    agrees(ours.line, line)
+    assert_agrees(ours.line, line)
     assert ours.direction.tolist() == direction
 
 
 @given(markets, st.integers(1, 40))
 def test_highest_and_donchian_agree_with_the_reference(market: Market, length: int) -> None:
-    agrees(
+    assert_agrees(
         indicators.donchian_upper(market.high, length),
         reference.donchian_upper(market.high.tolist(), length),
     )
@@ -117,31 +123,31 @@ def test_highest_and_donchian_agree_with_the_reference(market: Market, length: i
         None if bar < length - 1 else max(market.high[bar - length + 1 : bar + 1].tolist())
         for bar in range(len(market.high))
     ]
-    agrees(indicators.highest(market.high, length), plain)
+    assert_agrees(indicators.highest(market.high, length), plain)
 
 
 @given(markets, lengths)
 def test_efficiency_ratio_and_roc_agree_with_the_reference(market: Market, length: int) -> None:
     close = market.close.tolist()
-    agrees(
+    assert_agrees(
         indicators.efficiency_ratio(market.close, length), reference.efficiency_ratio(close, length)
     )
-    agrees(indicators.roc(market.close, length), reference.roc(close, length))
+    assert_agrees(indicators.roc(market.close, length), reference.roc(close, length))
 
 
 def test_the_strategys_own_lengths_agree_over_a_long_series() -> None:
     market = random_market(seed=5, bars=500)
     high, low, close = (column.tolist() for column in market)
-    agrees(indicators.rsi(market.close, 6), reference.rsi(close, 6))
-    agrees(indicators.ema(market.close, 200), reference.ema(close, 200))
+    assert_agrees(indicators.rsi(market.close, 6), reference.rsi(close, 6))
+    assert_agrees(indicators.ema(market.close, 200), reference.ema(close, 200))
     for ours, theirs in zip(
         indicators.dmi(*market, 30, 30), reference.dmi(high, low, close, 30, 30), strict=True
     ):
-        agrees(ours, theirs)
+        assert_agrees(ours, theirs)
     average_range = reference.atr(high, low, close, 10)
     line, direction = reference.supertrend(high, low, close, average_range, 1.5)
     ours_line, ours_direction = indicators.supertrend(*market, indicators.atr(*market, 10), 1.5)
-    agrees(ours_line, line)
+    assert_agrees(ours_line, line)
     assert ours_direction.tolist() == direction
     assert {-1, 1} == set(direction), "the series must turn both ways to prove anything"
 

@@ -20,47 +20,12 @@ from core.webhook_parser import (
     parse_alert,
     parse_alert_text,
 )
+from tests.fixtures.alert_payloads import BASE_ENTRY, EOD_MONITOR, EXIT, MARKET_DATA, PYRAMID
 
 INSTRUMENTS = frozenset({"BANK_NIFTY", "GOLD_MINI"})
 BAR_OPEN = datetime(2025, 11, 28, 10, 30, tzinfo=IST)
 BAR_OPEN_MS = int(BAR_OPEN.timestamp()) * 1000
 
-BASE_ENTRY: dict[str, Any] = {
-    "type": "BASE_ENTRY",
-    "instrument": "BANK_NIFTY",
-    "position": "Long_1",
-    "price": 52000,
-    "stop": 51650,
-    "lots": 5,
-    "atr": 350,
-    "er": 0.82,
-    "supertrend": 51650,
-    "roc": 2.5,
-    "timestamp": "2025-11-28T10:30:00",
-}
-PYRAMID = BASE_ENTRY | {"type": "PYRAMID", "position": "Long_2"}
-EXIT: dict[str, Any] = {
-    "type": "EXIT",
-    "instrument": "GOLD_MINI",
-    "position": "ALL",
-    "price": 78000,
-    "stop": 0,
-    "lots": 3,
-    "atr": 450,
-    "er": 0.5,
-    "supertrend": 78200,
-    "entry_price": 78500,
-    "reason": "TOM_BASSO_STOP",
-    "timestamp": "2025-11-28T15:00:00",
-}
-MARKET_DATA: dict[str, Any] = {
-    "type": "MARKET_DATA",
-    "instrument": "GOLD_MINI",
-    "timestamp": "2025-12-29T14:00:00",
-    "price": 138000.0,
-    "atr": 900.0,
-    "supertrend": 136500.0,
-}
 CONDITIONS = {
     "rsi_condition": True,
     "ema_condition": True,
@@ -81,15 +46,6 @@ INDICATORS = {
     "supertrend": 51650,
     "atr": 350,
     "roc": 2.5,
-}
-EOD_MONITOR: dict[str, Any] = {
-    "type": "EOD_MONITOR",
-    "instrument": "BANK_NIFTY",
-    "timestamp": "2025-11-28T15:20:15",
-    "price": 52000,
-    "conditions": CONDITIONS,
-    "indicators": INDICATORS,
-    "position_status": {"in_position": False, "pyramid_count": 0},
 }
 EVERY_TYPE = [BASE_ENTRY, PYRAMID, EXIT, MARKET_DATA, EOD_MONITOR]
 
