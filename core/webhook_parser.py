@@ -3,7 +3,7 @@
 Whatever arrives, the only error that leaves here is `PayloadInvalid`. A null counts as not given.
 Values are read at the top level first (the flat form), then in `indicators`, `conditions` and
 `position_status` (the nested one). Numbers are JSON numbers; text and switches are not numbers.
-Ranges that need a trader's judgement (stop below price, a sane ATR) belong to `SignalValidator`.
+An entry's stop is below its price; further ranges (a sane ATR) are `SignalValidator`'s to judge.
 """
 
 import json
@@ -13,7 +13,7 @@ from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from marshmallow import EXCLUDE, Schema, ValidationError
+from marshmallow import EXCLUDE, Schema, ValidationError, validates_schema
 
 from core.alert_fields import (
     CountField,
@@ -234,6 +234,11 @@ class _EntrySchema(_AlertSchema):
     roc = RatioField(load_default=None)
     lots = CountField(load_default=None)
     reason = TextField(load_default="")
+
+    @validates_schema(skip_on_field_errors=True)
+    def _stop_is_below_price(self, data: Mapping[str, Any], **_: Any) -> None:
+        if data["stop"] >= data["price"]:
+            raise ValidationError(f"must be below price {data['price']}", "stop")
 
 
 class _ExitSchema(_AlertSchema):

@@ -419,8 +419,16 @@ def test_prices_are_exact_at_four_decimals_without_binary_dust() -> None:
     body = json.dumps(BASE_ENTRY).replace("52000", "52649.700000000004")
     dusty = parse_alert_text(body, INSTRUMENTS)
     assert dusty.price == Decimal("52649.7")
-    assert signal_of(BASE_ENTRY | {"price": 0.1 + 0.2}).price == Decimal("0.3")
+    assert signal_of(BASE_ENTRY | {"price": 0.1 + 0.2, "stop": 0.1}).price == Decimal("0.3")
     assert str(signal_of(BASE_ENTRY | {"price": 78000.05}).price) == "78000.05"
+
+
+@pytest.mark.parametrize("stop", [52000, 52000.0, 60000])
+@pytest.mark.parametrize("alert", [BASE_ENTRY, PYRAMID], ids=["BASE_ENTRY", "PYRAMID"])
+def test_an_entry_whose_stop_is_not_below_its_price_names_the_stop(
+    alert: dict[str, Any], stop: float
+) -> None:
+    assert errors_of(alert | {"stop": stop}) == {"stop": ["must be below price 52000"]}
 
 
 def test_a_whole_number_may_be_written_with_a_point() -> None:
