@@ -117,6 +117,13 @@ def _price(text: str) -> Decimal:
     show_default=True,
     help="Limit of each other endpoint.",
 )
+@click.option(
+    "--clock-offset-s",
+    type=float,
+    default=0.0,
+    show_default=True,
+    help="How far its clock runs ahead of the machine's, in seconds.",
+)
 @click.option("--bars", type=_Named(Path), multiple=True, help="INSTRUMENT=FILE of bars to replay.")
 @click.option(
     "--speed",
@@ -136,6 +143,7 @@ def main(
     volatility_pct: float,
     orders_per_second: int,
     reads_per_second: int,
+    clock_offset_s: float,
     bars: tuple[tuple[str, Path], ...],
     speed: float,
 ) -> None:
@@ -149,6 +157,7 @@ def main(
         limits=Limits(orders_per_second, reads_per_second),
         lotsizes=dict(lotsizes),
         first_prices={**FIRST_PRICES, **dict(prices)},
+        clock_offset_s=clock_offset_s,
     )
     try:
         ticks = [tick for name, path in bars for tick in read_ticks(path, name)]

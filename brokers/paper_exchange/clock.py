@@ -1,4 +1,4 @@
-"""The exchange's time: the machine's, or a moment that stands still until it is moved.
+"""The exchange's time: the machine's (for practice so far ahead of it), or a moment that is held.
 
 The exchange is a process of its own, and this is the one place of it that reads the machine.
 """
@@ -12,10 +12,11 @@ _SESSION_STARTS = timedelta(hours=3)
 
 
 class ExchangeClock:
-    """`held_at` is the moment at which the clock stands; None while it runs."""
+    """`held_at` is the moment at which the clock stands; None while it runs, `offset_s` ahead."""
 
-    def __init__(self, held_at: datetime | None = None) -> None:
+    def __init__(self, held_at: datetime | None = None, offset_s: float = 0.0) -> None:
         self._held_at = held_at
+        self._offset = timedelta(seconds=offset_s)
 
     @property
     def held_at(self) -> datetime | None:
@@ -24,7 +25,9 @@ class ExchangeClock:
 
     def now(self) -> datetime:
         """The present, aware, in IST."""
-        return self._held_at or datetime.now(IST)  # noqa: TID251 - the one place
+        if self._held_at is not None:
+            return self._held_at
+        return datetime.now(IST) + self._offset  # noqa: TID251 - the one place
 
     def monotonic(self) -> float:
         """Seconds that only rise, for measuring; they run on while the clock stands."""
@@ -39,7 +42,7 @@ class ExchangeClock:
         self._held_at = self.now() + by
 
     def release(self) -> None:
-        """Run with the machine again."""
+        """Run again, as far ahead of the machine as at the start."""
         self._held_at = None
 
 

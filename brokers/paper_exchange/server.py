@@ -46,6 +46,7 @@ class Settings:
     limits: Limits = field(default_factory=Limits)
     lotsizes: Mapping[str, int] = field(default_factory=dict)
     first_prices: Mapping[str, Decimal] = field(default_factory=lambda: FIRST_PRICES)
+    clock_offset_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,7 @@ def build(settings: Settings) -> Running:
     listing = Listing(catalog, Contracts(MarketCalendar(days), catalog), settings.lotsizes)
     market = Market(listing, settings.rates, store.prices())
     held = store.setting("clock")
-    clock = ExchangeClock(datetime.fromisoformat(held) if held else None)
+    clock = ExchangeClock(datetime.fromisoformat(held) if held else None, settings.clock_offset_s)
     first_mode = settings.mode if store.setting("mode") is None else None
     exchange = PaperExchange(store, market, clock, settings.opening_inr)
     if first_mode is not None:
