@@ -5,43 +5,26 @@ the rest; it never repeats a secret, a path, or what another system said.
 """
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from ipaddress import ip_network
 
 from flask import Flask, Response, g, jsonify, request
-from redis import Redis
 from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from core.db_state_manager import DatabaseStateManager
 from core.errors import ConfigInvalid, OutcomeUnknown, Rejected, Retryable
-from core.ports import Clock
 from core.webhook_parser import PayloadInvalid
-from live.access import Access, CallerRefused, TokenMissing
+from live.access import CallerRefused, TokenMissing
 from live.api.health import health_blueprint
-from live.api.webhook import AlertDesk, Network, Waiter, polling, webhook_blueprint
+from live.api.webhook import AlertDesk, Network, polling, webhook_blueprint
 from live.duplicates import DuplicateDetector
 from live.ids import new_id
+from live.web_parts import WebParts
 
 LARGEST_BODY_BYTES = 64 * 1024
 
 _LOG = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class WebSettings:
-    """How the service meets its callers.
-
-    `webhook_sources` are the networks alerts may come from: None for anywhere, empty for nowhere.
-    Behind proxies of our own, `trusted_proxies` counts them; otherwise nobody is believed about
-    the address they forward for.
-    """
-
-    outcome_wait_s: float = 2.0
-    webhook_sources: Sequence[Network] | None = None
-    trusted_proxies: int = 0
 
 
 def read_networks(texts: Sequence[str]) -> tuple[Network, ...]:
@@ -57,35 +40,31 @@ def read_networks(texts: Sequence[str]) -> tuple[Network, ...]:
     return tuple(found)
 
 
-def create_app(
-    store: DatabaseStateManager,
-    access: Access,
-    instruments: Collection[str],
-    clock: Clock,
-    settings: WebSettings,
-    redis: Redis | None = None,
-    waiter: Waiter | None = None,
-) -> Flask:
-    """The application over `store`; without `waiter`, outcomes are waited for by looking."""
+def create_app(parts: WebParts) -> Flask:
+    """The application over `parts`; it opens nothing until it is called."""
     app = Flask("portfolio_manager", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = LARGEST_BODY_BYTES
     app.url_map.strict_slashes = app.url_map.merge_slashes = False
-    if settings.trusted_proxies:
-        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=settings.trusted_proxies)  # type: ignore[method-assign]
+    if proxies := parts.settings.trusted_proxies:
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=proxies)  # type: ignore[method-assign]
     _number_requests(app)
     _tell_errors(app)
-    desk = AlertDesk(
+    app.register_blueprint(webhook_blueprint(_alert_desk(parts)))
+    app.register_blueprint(health_blueprint(parts.store))
+    return app
+
+
+def _alert_desk(parts: WebParts) -> AlertDesk:
+    store, clock, settings = parts.store, parts.clock, parts.settings
+    return AlertDesk(
         store,
-        access,
-        instruments,
+        parts.access,
+        parts.instruments,
         clock,
-        DuplicateDetector(store, redis, clock),
-        waiter or polling(store, clock, settings.outcome_wait_s),
+        DuplicateDetector(store, parts.redis, clock),
+        parts.waiter or polling(store, clock, settings.outcome_wait_s),
         settings.webhook_sources,
     )
-    app.register_blueprint(webhook_blueprint(desk))
-    app.register_blueprint(health_blueprint(store))
-    return app
 
 
 def _number_requests(app: Flask) -> None:

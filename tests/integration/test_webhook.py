@@ -27,14 +27,16 @@ from core.db_state_manager.records import Journalled, Outcome
 from core.db_state_manager.states import SignalStatus
 from core.errors import ConfigInvalid, Retryable
 from core.ist import IST
+from core.market_calendar import MarketCalendar
 from core.models import Limiter
 from core.webhook_parser import parse_alert
 from live.access import Access, Role, hash_token
 from live.api.webhook import SECRET_HEADER, Waiter, polling
-from live.app import LARGEST_BODY_BYTES, WebSettings, create_app, read_networks
+from live.app import LARGEST_BODY_BYTES, create_app, read_networks
 from live.clock import SystemClock
 from live.duplicates import REMEMBERED, REST_S, DuplicateDetector, connect_redis
 from live.embedded import EmbeddedServers
+from live.web_parts import WebParts, WebSettings
 from tests.fixtures.alert_payloads import (
     BASE_ENTRY,
     EOD_MONITOR,
@@ -91,8 +93,19 @@ def door_on(
     redis: Redis | None = None,
     waiter: Waiter | None = None,
 ) -> Door:
-    app = create_app(store, ACCESS, INSTRUMENTS, SystemClock(), settings, redis, waiter)
-    return Door(store, app.test_client())
+    return Door(store, create_app(parts_on(store, settings, redis, waiter)).test_client())
+
+
+def parts_on(
+    store: DatabaseStateManager,
+    settings: WebSettings,
+    redis: Redis | None = None,
+    waiter: Waiter | None = None,
+) -> WebParts:
+    calendar = MarketCalendar.shipped()
+    return WebParts(
+        store, store, ACCESS, MAKER.config, calendar, SystemClock(), settings, redis, waiter
+    )
 
 
 @pytest.fixture
@@ -672,7 +685,7 @@ def test_a_database_that_cannot_be_reached_is_not_ready(unreachable: DatabaseSta
 def test_an_error_that_nobody_foresaw_tells_nothing_but_where_to_look(
     store: DatabaseStateManager,
 ) -> None:
-    app = create_app(store, ACCESS, INSTRUMENTS, SystemClock(), AT_ONCE)
+    app = create_app(parts_on(store, AT_ONCE))
 
     @app.get("/broken")
     def broken() -> str:
