@@ -39,6 +39,20 @@ _PATTERNS = (
     # scheme://account:password@host
     re.compile(r"(://[^\s/:@]{0,128}:)[^\s\"'<>]{1,256}(?=@)"),
 )
+# Each pattern needs one of these: without, none is tried, as for nearly every text.
+_HINTS = (
+    "key",
+    "token",
+    "secret",
+    "authori",
+    "pass",
+    "pwd",
+    "cookie",
+    "bearer",
+    "basic",
+    "webhook",
+    "://",
+)
 
 
 class _KnownSecrets:
@@ -74,6 +88,9 @@ def register_secret(secret: str) -> None:
 def redact_text(text: str) -> str:
     """The text without secrets."""
     text = _KNOWN.remove_from(text)
+    lowered = text.lower()
+    if not any(hint in lowered for hint in _HINTS):
+        return text
     for pattern in _PATTERNS:
         text = pattern.sub(rf"\1{REMOVED}", text)
     return text
