@@ -25,8 +25,10 @@ from core.db_state_manager.book import (
 from core.db_state_manager.capital import book_lines, lock_money
 from core.db_state_manager.connection import Row, fetch, fetch_one
 from core.db_state_manager.json_values import from_row, to_json
-from core.db_state_manager.orders import Orders, insert_legs
+from core.db_state_manager.operation import lock_instrument, unlock_instrument
+from core.db_state_manager.orders import Orders, insert_legs, move_order
 from core.db_state_manager.outbox import append_event
+from core.db_state_manager.ownership import check_holder
 from core.db_state_manager.records import Intent, LedgerLine, LegPlan, StopRaise
 from core.db_state_manager.states import (
     ACTIVE_INTENTS,
@@ -35,11 +37,15 @@ from core.db_state_manager.states import (
     IntentAction,
     IntentSource,
     IntentState,
+    OrderState,
 )
 from core.decision_record import Decision
 from core.errors import Rejected, Retryable
 from core.models import Position, Trade
 from core.portfolio_state import PortfolioStateManager
+
+ORDER_UNKNOWN = "ORDER_UNKNOWN"
+_WHO = "order sender"
 
 _COLUMNS = """id, signal_id, instrument, source, action, state, layer, lots, decision, is_test,
     epoch, reason, created_at, updated_at"""
@@ -48,8 +54,10 @@ _COLUMNS = """id, signal_id, instrument, source, action, state, layer, lots, dec
 RESERVE = f"""
 INSERT INTO order_intents
     (signal_id, instrument, source, action, layer, lots, decision, reserved_risk,
-     reserved_volatility, reserved_margin, is_test, epoch, created_at, updated_at)
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+     reserved_volatility, reserved_margin, is_test, epoch, created_at, updated_at, owner,
+     lease_until)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s,
+        now() + make_interval(secs => %s))
 ON CONFLICT (instrument) WHERE state IN ('reserved', 'working', 'naked', 'unknown') DO NOTHING
 RETURNING {_COLUMNS}"""  # noqa: S608 - a constant
 
@@ -67,6 +75,12 @@ WHERE instrument = %s AND state IN ('reserved', 'working', 'naked', 'unknown')""
 ALL_ACTIVE = f"""
 SELECT {_COLUMNS} FROM order_intents
 WHERE state IN ('reserved', 'working', 'naked', 'unknown') ORDER BY id"""  # noqa: S608
+
+# Those of them that nobody is at work on.
+ABANDONED = f"""
+SELECT {_COLUMNS} FROM order_intents
+WHERE state IN ('reserved', 'working', 'naked', 'unknown')
+  AND (owner IS NULL OR lease_until <= now()) ORDER BY id"""  # noqa: S608
 
 # One operation.
 GET_INTENT = f"SELECT {_COLUMNS} FROM order_intents WHERE id = %s"  # noqa: S608
@@ -132,13 +146,18 @@ class Reservation:
 
 @dataclass(frozen=True, slots=True)
 class DecisionRequest:
-    """Who wants a decision. `epoch` is that of a leader's job, None for a signal's own."""
+    """Who wants a decision. `epoch` is that of a leader's job, None for a signal's own.
+
+    An `owner` holds the intent from its first moment, for `lease_s` or until it takes it.
+    """
 
     instrument: str
     source: IntentSource
     signal_id: int | None = None
     epoch: int | None = None
     is_test: bool = False
+    owner: str | None = None
+    lease_s: float = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +240,8 @@ class Intents(BookStore, Orders):
             request.epoch,
             now,
             now,
+            request.owner,
+            None if request.owner is None else request.lease_s,
         )
         row = fetch_one(cursor, RESERVE, values)
         if row is None:
@@ -240,26 +261,70 @@ class Intents(BookStore, Orders):
         """Every operation that has not come to its end, oldest first."""
         return [_intent(row) for row in self.rows(ALL_ACTIVE)]
 
-    def move_intent(self, intent_id: int, state: IntentState, reason: str = "") -> bool:
+    def abandoned_intents(self) -> list[Intent]:
+        """Every operation in flight without a living lease, oldest first."""
+        return [_intent(row) for row in self.rows(ABANDONED)]
+
+    def move_intent(
+        self, intent_id: int, state: IntentState, reason: str = "", owner: str | None = None
+    ) -> bool:
         """Move an intent among its active states. False when it may not go there from its own.
 
-        It ends only by `complete_intent` and `cancel_intent`.
+        It ends only by `complete_intent` and `cancel_intent`. That it became naked is told.
+        Raises Fenced for anybody but its owner.
         """
         if state not in ACTIVE_INTENTS:
             raise ValueError(f"{state} is an end: complete or cancel the intent")
         with self.transaction() as cursor:
-            return self._move(cursor, intent_id, state, reason)
+            check_holder(cursor, intent_id, owner)
+            moved = self._move(cursor, intent_id, state, reason)
+            if moved and state is IntentState.NAKED:
+                intent = _locked(cursor, intent_id)
+                told = {"intent_id": intent_id, "reason": reason}
+                append_event(cursor, "INTENT_NAKED", intent.instrument, told, self._clock.now())
+            return moved
+
+    def leave_unknown(
+        self, intent_id: int, orders: Sequence[int], reason: str, owner: str | None = None
+    ) -> None:
+        """Nobody knows what became of `orders`: they, the intent and its instrument say so.
+
+        The instrument stays locked until `settle_unknown`, and that is told once. Raises Fenced.
+        """
+        now = self._clock.now()
+        with self.transaction() as cursor:
+            check_holder(cursor, intent_id, owner)
+            intent = _locked(cursor, intent_id)
+            for order in orders:
+                move_order(cursor, order, OrderState.UNKNOWN, reason, now)
+            self._move(cursor, intent_id, IntentState.UNKNOWN, reason)
+            lock_instrument(cursor, intent.instrument, ORDER_UNKNOWN, reason, _WHO, now)
+
+    def settle_unknown(self, intent_id: int, owner: str | None = None) -> None:
+        """What became of the intent's orders is known again: it is worked on. Raises Fenced."""
+        now = self._clock.now()
+        with self.transaction() as cursor:
+            check_holder(cursor, intent_id, owner)
+            intent = _locked(cursor, intent_id)
+            if intent.state is IntentState.UNKNOWN:
+                self._move(cursor, intent_id, IntentState.WORKING, "")
+            unlock_instrument(cursor, intent.instrument, ORDER_UNKNOWN, _WHO, now)
 
     def complete_intent(
-        self, intent_id: int, events: Sequence[BookedEvent], beside: Sequence[LedgerLine] = ()
+        self,
+        intent_id: int,
+        events: Sequence[BookedEvent],
+        beside: Sequence[LedgerLine] = (),
+        owner: str | None = None,
     ) -> Completion:
         """Book what an intent came to and end it: layers, ledger, audit and outbox at once.
 
         `beside` is what it earned or cost outside any layer (an unwound leg). Raises Rejected
-        for what the book cannot hold, and for an intent whose orders may still fill.
+        for what the book cannot hold, and for an intent whose orders may still fill; Fenced.
         """
         with self.transaction() as cursor:
             money = lock_money(cursor)
+            check_holder(cursor, intent_id, owner)
             intent = _locked(cursor, intent_id)
             if intent.state is IntentState.COMPLETED:
                 return Completion(repeated=True)
@@ -276,13 +341,14 @@ class Intents(BookStore, Orders):
             append_event(cursor, "INTENT_COMPLETED", intent.instrument, told, booking.at)
             return done
 
-    def cancel_intent(self, intent_id: int, reason: str) -> bool:
+    def cancel_intent(self, intent_id: int, reason: str, owner: str | None = None) -> bool:
         """End an intent of which nothing was filled. False when it had ended before.
 
-        Raises Rejected where something was filled, or may still be.
+        Raises Rejected where something was filled, or may still be; Fenced.
         """
         with self.transaction() as cursor:
             lock_money(cursor)
+            check_holder(cursor, intent_id, owner)
             intent = _locked(cursor, intent_id)
             if fetch_one(cursor, FILLED, (intent_id,)) != (0,):
                 raise Rejected("INTENT_FILLED", f"intent {intent_id} has fills: complete it")

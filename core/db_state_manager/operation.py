@@ -1,5 +1,7 @@
 """What is stopped, what is locked, who runs and who leads: kept, with who said so and why."""
 
+from datetime import datetime
+
 from psycopg2.extensions import cursor as Cursor
 
 from core.db_state_manager.connection import Database, fetch_one
@@ -75,24 +77,13 @@ class Operation(Database):
 
     def lock_instrument(self, instrument: str, code: str, reason: str, who: str) -> bool:
         """Take no entries in an instrument. False when it is locked for that code already."""
-        now = self._clock.now()
         with self.transaction() as cursor:
-            cursor.execute(LOCK, (instrument, code, reason, now, who))
-            locked = cursor.rowcount > 0
-            if locked:
-                told = {"code": code, "reason": reason, "who": who}
-                append_event(cursor, "INSTRUMENT_LOCKED", instrument, told, now)
-        return locked
+            return lock_instrument(cursor, instrument, code, reason, who, self._clock.now())
 
     def unlock_instrument(self, instrument: str, code: str, who: str) -> bool:
         """Release a lock. False when it does not hold."""
-        now = self._clock.now()
         with self.transaction() as cursor:
-            cursor.execute(UNLOCK, (now, who, instrument, code))
-            unlocked = cursor.rowcount > 0
-            if unlocked:
-                append_event(cursor, "INSTRUMENT_UNLOCKED", instrument, {"code": code}, now)
-        return unlocked
+            return unlock_instrument(cursor, instrument, code, who, self._clock.now())
 
     def instrument_locks(self) -> list[InstrumentLock]:
         """The locks that hold, oldest first."""
@@ -113,6 +104,27 @@ class Operation(Database):
         values = {"id": instance_id, "host": host, "pid": pid, "version": version}
         with self.transaction() as cursor:
             cursor.execute(HEARTBEAT, {**values, "now": self._clock.now()})
+
+
+def lock_instrument(
+    cursor: Cursor, instrument: str, code: str, reason: str, who: str, at: datetime
+) -> bool:
+    """Lock, and tell it, unless it is locked for that code."""
+    cursor.execute(LOCK, (instrument, code, reason, at, who))
+    locked = cursor.rowcount > 0
+    if locked:
+        told = {"code": code, "reason": reason, "who": who}
+        append_event(cursor, "INSTRUMENT_LOCKED", instrument, told, at)
+    return locked
+
+
+def unlock_instrument(cursor: Cursor, instrument: str, code: str, who: str, at: datetime) -> bool:
+    """Release a lock, and tell it, if it holds."""
+    cursor.execute(UNLOCK, (at, who, instrument, code))
+    unlocked = cursor.rowcount > 0
+    if unlocked:
+        append_event(cursor, "INSTRUMENT_UNLOCKED", instrument, {"code": code}, at)
+    return unlocked
 
 
 def _number(cursor: Cursor, query: str, values: tuple[object, ...]) -> int:

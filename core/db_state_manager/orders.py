@@ -5,13 +5,15 @@ so after a crash it is known what to look for. Fills are cumulative per order: b
 or an older one later, changes nothing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from datetime import date, datetime
 from decimal import Decimal
 
 from psycopg2.extensions import cursor as Cursor
 
-from core.db_state_manager.connection import Database, fetch, fetch_one
+from core.db_state_manager.connection import fetch, fetch_one
 from core.db_state_manager.json_values import from_row
+from core.db_state_manager.ownership import Ownership, check_holder
 from core.db_state_manager.records import Fill, Leg, LegPlan, OrderPlan, OrderRow
 from core.db_state_manager.states import (
     FINISHED_ORDERS,
@@ -73,6 +75,17 @@ WHERE id = %s AND state = ANY (%s)"""
 # A change of price at the broker.
 REPRICE = "UPDATE broker_orders SET price = %s, updated_at = %s WHERE id = %s"
 
+# The intent that a leg, or an order, is for.
+INTENT_OF_LEG = "SELECT intent_id FROM order_legs WHERE id = %s"
+INTENT_OF_ORDER = """
+SELECT l.intent_id FROM broker_orders AS o JOIN order_legs AS l ON l.id = o.leg_id
+WHERE o.id = %s"""
+
+# Which of these ids our own orders have.
+NAMED = """
+SELECT order_id FROM broker_orders
+WHERE broker = %s AND trading_day >= %s AND order_id = ANY (%s)"""
+
 # An order, held while its fill is booked.
 LOCK_ORDER = """
 SELECT quantity, filled_quantity, state FROM broker_orders WHERE id = %s FOR UPDATE"""
@@ -110,12 +123,15 @@ JOIN order_legs AS l ON l.id = o.leg_id
 WHERE l.intent_id = %s ORDER BY f.id"""
 
 
-class Orders(Database):
+class Orders(Ownership):
     """What is traded for an intent."""
 
-    def add_legs(self, intent_id: int, legs: Sequence[LegPlan]) -> list[Leg]:
-        """Plan further legs (an unwind); all legs of the intent, in their order."""
+    def add_legs(
+        self, intent_id: int, legs: Sequence[LegPlan], owner: str | None = None
+    ) -> list[Leg]:
+        """Plan further legs (an unwind); all legs of the intent, in their order. Raises Fenced."""
         with self.transaction() as cursor:
+            check_holder(cursor, intent_id, owner)
             insert_legs(cursor, intent_id, legs)
             return [from_row(Leg, row) for row in fetch(cursor, LEGS, (intent_id,))]
 
@@ -136,8 +152,8 @@ class Orders(Database):
             cursor.execute(MOVE_LEG, (state, leg_id, [*LEG_FROM[state]]))
             return cursor.rowcount > 0
 
-    def record_send_intent(self, order: OrderPlan) -> int:
-        """Write down an order before it is sent; its row's id."""
+    def record_send_intent(self, order: OrderPlan, owner: str | None = None) -> int:
+        """Write down an order before it is sent; its row's id. Raises Fenced."""
         now = self._clock.now()
         values = (
             order.leg_id,
@@ -151,6 +167,7 @@ class Orders(Database):
             now,
         )
         with self.transaction() as cursor:
+            _check_owner(cursor, INTENT_OF_LEG, order.leg_id, owner)
             cursor.execute(
                 MOVE_LEG, (LegState.WORKING, order.leg_id, [*LEG_FROM[LegState.WORKING]])
             )
@@ -178,13 +195,16 @@ class Orders(Database):
         Fills move it too, by `book_fill`.
         """
         with self.transaction() as cursor:
-            values = (state, reason, self._clock.now(), order, [*ORDER_FROM[state]])
-            cursor.execute(MOVE_ORDER, values)
-            return cursor.rowcount > 0
+            return move_order(cursor, order, state, reason, self._clock.now())
 
-    def record_price(self, order: int, price: Decimal) -> None:
-        """The order stands at another price now."""
+    def named_order_ids(self, broker: str, since: date, order_ids: Iterable[str]) -> set[str]:
+        """Those of `order_ids` that are orders of ours, from the trading day `since` on."""
+        return {row[0] for row in self.rows(NAMED, (broker, since, list(order_ids)))}
+
+    def record_price(self, order: int, price: Decimal, owner: str | None = None) -> None:
+        """The order is to stand at another price: written before that is asked. Raises Fenced."""
         with self.transaction() as cursor:
+            _check_owner(cursor, INTENT_OF_ORDER, order, owner)
             cursor.execute(REPRICE, (price, self._clock.now(), order))
 
     def book_fill(self, order: int, cumulative_quantity: int, average_price: Decimal) -> bool:
@@ -235,6 +255,19 @@ def insert_legs(cursor: Cursor, intent_id: int, legs: Sequence[LegPlan]) -> None
                 intent_id,
             ),
         )
+
+
+def move_order(cursor: Cursor, order: int, state: OrderState, reason: str, at: datetime) -> bool:
+    """Move an order if it may go there."""
+    cursor.execute(MOVE_ORDER, (state, reason, at, order, [*ORDER_FROM[state]]))
+    return cursor.rowcount > 0
+
+
+def _check_owner(cursor: Cursor, intent_of: str, key: int, owner: str | None) -> None:
+    found = fetch_one(cursor, intent_of, (key,))
+    if found is None:
+        raise Rejected("UNKNOWN_INTENT", "there is no such leg or order")
+    check_holder(cursor, found[0], owner)
 
 
 def _state_after(state: OrderState, whole: bool) -> OrderState:

@@ -158,7 +158,7 @@ INTENT_FROM: Mapping[IntentState, tuple[IntentState, ...]] = {
 }
 LEG_FROM: Mapping[LegState, tuple[LegState, ...]] = {
     LegState.PLANNED: (),
-    LegState.WORKING: (LegState.PLANNED, LegState.PARTLY_FILLED),
+    LegState.WORKING: (LegState.PLANNED, LegState.PARTLY_FILLED, LegState.CANCELLED),
     LegState.FILLED: (LegState.WORKING, LegState.PARTLY_FILLED, LegState.CANCELLED),
     LegState.PARTLY_FILLED: (LegState.WORKING, LegState.CANCELLED),
     LegState.CANCELLED: (LegState.PLANNED, LegState.WORKING),
