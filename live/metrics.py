@@ -1,0 +1,134 @@
+"""What the service counts and times, summed over its worker processes when it is asked.
+
+With PROMETHEUS_MULTIPROC_DIR set before the start (the launcher's `clean_metrics_folder`), each
+process keeps its figures in files of its own there. Their room on the disk is taken at the start
+of a process: a page that cannot be written any more would kill it in the middle of an order.
+Labels come from fixed sets only (types, answers, stable codes), so there are few series.
+"""
+
+import os
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.registry import Collector
+
+from core.db_state_manager.states import SignalStatus
+from core.models import SignalType
+from live.environment import environment
+from live.log_file import lost_lines
+
+FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+UNREADABLE = "UNREADABLE"
+
+_ROOM_BYTES = 512 * 1024
+_QUICK_S = (0.001, 0.0025, 0.005, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+_BROKER_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_OWN = CollectorRegistry()
+
+_ALERTS = Counter(
+    "pm_alerts", "Alerts answered, by type and answer.", ["type", "answer"], registry=_OWN
+)
+_WEBHOOK_S = Histogram(
+    "pm_webhook_seconds", "From an alert's arrival to its answer.", buckets=_QUICK_S, registry=_OWN
+)
+_SIGNALS = Counter(
+    "pm_signals_finished",
+    "Signals that came to an end, by type, status and code.",
+    ["type", "status", "code"],
+    registry=_OWN,
+)
+_ORDER_CALLS_S = Histogram(
+    "pm_order_call_seconds",
+    "Calls to the broker, by call and result.",
+    ["call", "result"],
+    buckets=_BROKER_S,
+    registry=_OWN,
+)
+_ALERT_TO_ORDER_S = Histogram(
+    "pm_alert_to_order_seconds",
+    "From an alert's arrival to the sending of its first order.",
+    buckets=_QUICK_S,
+    registry=_OWN,
+)
+_PROCESSES = Gauge(
+    "pm_processes", "Worker processes that live.", registry=_OWN, multiprocess_mode="livesum"
+)
+_LOST_LINES = Gauge(
+    "pm_log_lines_lost",
+    "Log lines that could not be written, as far as each process has said.",
+    registry=_OWN,
+    multiprocess_mode="livesum",
+)
+
+
+def alert_answered(kind: SignalType | None, answer: str) -> None:
+    """Count an answer of the webhook (executed, accepted, ...); None is an unreadable alert."""
+    _ALERTS.labels(kind or UNREADABLE, answer).inc()
+
+
+def webhook_took(seconds: float) -> None:
+    """Time one call of the webhook, whatever its answer."""
+    _WEBHOOK_S.observe(seconds)
+
+
+def signal_finished(kind: SignalType, status: SignalStatus, code: str) -> None:
+    """Count a signal that came to its end."""
+    _SIGNALS.labels(kind, status, code).inc()
+
+
+def order_called(call: str, result: str, seconds: float) -> None:
+    """Time a call to the broker: place, modify, cancel, look; ok, or the name of its error."""
+    _ORDER_CALLS_S.labels(call, result).observe(seconds)
+
+
+def order_sent_after(seconds: float) -> None:
+    """Time the way from an alert's arrival to the sending of its first order."""
+    _ALERT_TO_ORDER_S.observe(seconds)
+
+
+def clean_metrics_folder(home: Path) -> Path:
+    """The folder for FOLDER_VARIABLE, without what earlier processes left. Before any of ours."""
+    folder = home / "metrics"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for left in folder.glob("*.db"):
+        left.unlink()
+    return folder
+
+
+def process_began() -> None:
+    """Call it in each worker, after the fork. Raises OSError where the disk has no room."""
+    _PROCESSES.set(1)
+    _LOST_LINES.set(lost_lines())
+    _ALERTS.labels(UNREADABLE, "rejected").inc(0)
+    if folder := _shared_folder():
+        for path in Path(folder).glob(f"*_{os.getpid()}.db"):
+            with path.open("r+b") as file:
+                os.posix_fallocate(file.fileno(), 0, _ROOM_BYTES)
+
+
+def process_ended(pid: int) -> None:
+    """Forget what only counts while a process lives; for gunicorn's `child_exit`."""
+    if _shared_folder():
+        mark_process_dead(pid)  # type: ignore[no-untyped-call]
+
+
+def exposition(*more: Collector) -> bytes:
+    """Everything in Prometheus's text form, and what `more` collectors find now."""
+    _LOST_LINES.set(lost_lines())
+    asked = CollectorRegistry()
+    for collector in more:
+        asked.register(collector)
+    return generate_latest(_counted()) + generate_latest(asked)
+
+
+def _counted() -> CollectorRegistry:
+    if not _shared_folder():
+        return _OWN
+    together = CollectorRegistry()
+    MultiProcessCollector(together)  # type: ignore[no-untyped-call]
+    return together
+
+
+def _shared_folder() -> str | None:
+    return environment().get(FOLDER_VARIABLE)
