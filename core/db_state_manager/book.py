@@ -80,6 +80,13 @@ INSERT INTO trades
      reason, limiter)
 VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"""
 
+# Layers of an instrument (or one number of them) that were closed after a moment.
+CLOSED_SINCE = """
+SELECT id FROM portfolio_positions
+WHERE instrument = %(instrument)s AND state = 'closed' AND closed_at > %(since)s
+  AND (%(layer)s IS NULL OR layer = %(layer)s)
+ORDER BY key"""
+
 # What was decided or booked.
 AUDIT = """
 INSERT INTO signal_audit (signal_id, intent_id, instrument, kind, code, detail, at)
@@ -117,6 +124,11 @@ class BookStore(Database):
     def load_book(self) -> PortfolioStateManager:
         """The whole book with everything in flight. Raises Rejected for what is not configured."""
         return self.read(lambda cursor: self._load(cursor).book)
+
+    def closed_since(self, instrument: str, layer: int | None, since: datetime) -> tuple[str, ...]:
+        """The ids of an instrument's layers, or of its layers of one number, closed after then."""
+        asked = {"instrument": instrument, "layer": layer, "since": since}
+        return tuple(row[0] for row in self.rows(CLOSED_SINCE, asked))
 
     def raise_stops(self, raises: Sequence[StopRaise]) -> tuple[str, ...]:
         """Raise stops; the ids of those layers that somebody else changed first, left alone."""

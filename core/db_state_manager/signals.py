@@ -34,7 +34,8 @@ RETURNING id"""
 # The first alert of a fingerprint.
 FIRST = "SELECT id, status, outcome FROM signal_log WHERE fingerprint = %s"
 
-# The next alerts to handle: exits first, then by bar, and never two of a kind of one instrument.
+# The next alerts to handle, by kind, then by bar: never two of a kind of one instrument, and no
+# entry before the exits and closed bars of its own bar or of earlier ones.
 CANDIDATES = """
 SELECT id FROM signal_log AS waiting
 WHERE (status = 'received' OR (status = 'processing' AND lease_until < now()))
@@ -48,6 +49,10 @@ WHERE (status = 'received' OR (status = 'processing' AND lease_until < now()))
       AND earlier.priority = waiting.priority
       AND (earlier.bar_time, coalesce(earlier.seq, 0), earlier.id)
         < (waiting.bar_time, coalesce(waiting.seq, 0), waiting.id))
+  AND NOT (waiting.type IN ('BASE_ENTRY', 'PYRAMID') AND EXISTS (
+    SELECT FROM signal_log AS before
+    WHERE before.status IN ('received', 'processing') AND before.instrument = waiting.instrument
+      AND before.priority < waiting.priority AND before.bar_time <= waiting.bar_time))
 ORDER BY priority, bar_time, seq NULLS FIRST, id
 LIMIT %s
 FOR UPDATE SKIP LOCKED"""
@@ -80,6 +85,17 @@ WHERE id = %s AND status = 'processing' AND lease_owner = %s"""
 RENEW = """
 UPDATE signal_log SET lease_until = now() + make_interval(secs => %s)
 WHERE id = %s AND status = 'processing' AND lease_owner = %s"""
+
+# Hold on to everything that is in hand.
+RENEW_ALL = """
+UPDATE signal_log SET lease_until = now() + make_interval(secs => %s)
+WHERE status = 'processing' AND lease_owner = %s"""
+
+# Whether a later bar of the instrument has been handled.
+OVERTAKEN = """
+SELECT EXISTS (
+    SELECT FROM signal_log
+    WHERE type = 'MARKET_DATA' AND instrument = %s AND bar_time > %s AND status = 'executed')"""
 
 # How an alert stands.
 STANDING = "SELECT id, status, outcome FROM signal_log WHERE id = %s"
@@ -142,6 +158,15 @@ class SignalJournal(Database):
     def renew_lease(self, signal_id: int, owner: str, lease_s: float) -> bool:
         """Keep an alert for `lease_s` from now. False when it was not `owner`'s any more."""
         return self._changed(RENEW, (lease_s, signal_id, owner))
+
+    def renew_all_leases(self, owner: str, lease_s: float) -> None:
+        """Keep every alert that `owner` has in hand for `lease_s` from now."""
+        with self.transaction() as cursor:
+            cursor.execute(RENEW_ALL, (lease_s, owner))
+
+    def is_overtaken(self, bar: MarketDataSignal) -> bool:
+        """Whether a later bar of its instrument has been handled already."""
+        return bool(self.rows(OVERTAKEN, (bar.instrument, bar.bar_time))[0][0])
 
     def signal_standing(self, signal_id: int) -> Journalled | None:
         """How an alert stands; None when there is none of that id."""

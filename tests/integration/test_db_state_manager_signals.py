@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -95,6 +96,7 @@ def test_an_alert_comes_back_as_it_was_stored(database_url: str, alert: Alert) -
     assert claimed(database(database_url), alert).alert == alert
 
 
+BAR = MarketDataSignal(BANK, Decimal(50_100), Decimal(300), Decimal(49_800), MORNING)
 EARLY, LATE = base_entry(), base_entry(bar_time=later(75))
 GOLD_EARLY = base_entry(instrument=GOLD, bar_time=later(5))
 
@@ -130,7 +132,45 @@ def test_an_instrument_is_handled_one_alert_at_a_time_but_for_an_exit(database_u
     (exit_,) = manager.claim_signals("two", 10, LEASE_S)
     assert exit_.alert == leave(bar_time=later(1))
     manager.finish_signal(first[0].id, "one", SignalStatus.EXECUTED, DONE)
+    manager.finish_signal(exit_.id, "two", SignalStatus.EXECUTED, DONE)
     assert [work.alert for work in manager.claim_signals("two", 10, LEASE_S)] == [LATE]
+
+
+@pytest.mark.parametrize("first", [leave(), BAR, leave(bar_time=later(-75))])
+@pytest.mark.parametrize("entry", [base_entry(), add()])
+def test_an_entry_waits_for_the_exits_and_bars_before_it(
+    database_url: str, first: Alert, entry: Signal
+) -> None:
+    manager = database(database_url)
+    journal(manager, entry)
+    journal(manager, first)
+    (before,) = manager.claim_signals("one", 10, LEASE_S)
+    assert before.alert == first
+    assert manager.claim_signals("two", 10, LEASE_S) == []
+    manager.finish_signal(before.id, "one", SignalStatus.EXECUTED, DONE)
+    assert [work.alert for work in manager.claim_signals("two", 10, LEASE_S)] == [entry]
+
+
+def test_a_closed_bar_waits_for_no_exit_and_for_no_entry(database_url: str) -> None:
+    """A slow order must not keep the other layers' stops from rising."""
+    manager = database(database_url)
+    journal(manager, base_entry())
+    assert len(manager.claim_signals("one", 10, LEASE_S)) == 1
+    journal(manager, leave())
+    journal(manager, BAR)
+    found = manager.claim_signals("two", 10, LEASE_S)
+    assert [work.alert for work in found] == [leave(), BAR]
+
+
+def test_a_bar_is_overtaken_once_a_later_one_was_handled(database_url: str) -> None:
+    manager = database(database_url)
+    later_bar = replace(BAR, bar_time=later(75))
+    work = claimed(manager, later_bar)
+    assert not manager.is_overtaken(BAR)
+    manager.finish_signal(work.id, "worker", SignalStatus.EXECUTED, DONE)
+    assert manager.is_overtaken(BAR)
+    assert not manager.is_overtaken(later_bar)
+    assert not manager.is_overtaken(replace(BAR, instrument=GOLD))
 
 
 @pytest.mark.parametrize(
@@ -151,6 +191,8 @@ def test_an_entry_knows_the_exit_that_came_after_it(
     journal(manager, base_entry())
     after = journal(manager, exit_)
     found = manager.claim_signals("worker", 10, LEASE_S)
+    manager.finish_signal(after.id, "worker", SignalStatus.EXECUTED, DONE)
+    found += manager.claim_signals("worker", 10, LEASE_S)
     (entry,) = [work for work in found if work.alert == base_entry()]
     assert entry.superseded_by == (after.id if void else None)
 
