@@ -4,16 +4,30 @@ Exits close what is held, always: nothing about age, price, calendar or gates is
 Entries pass validation, sizing, caps and, for adds, the gate; the record holds every number.
 """
 
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
+from core.book_events import PriceMarked
 from core.config import PortfolioConfig
 from core.decision_record import Decision, DecisionCode, DecisionInputs, GateVerdict, LayerClose
 from core.models import ContractTerms, Position, Signal, SignalType, layer_name
 from core.portfolio_state import InstrumentBook, PortfolioStateManager
 from core.position_sizer import NO_QUOTE, BrokerQuote, Size, TomBassoPositionSizer
 from core.pyramid_gate import PyramidGateController
-from core.signal_validator import Refused, SignalValidator
+from core.signal_validator import ProposedEntry, Refused, SignalValidator
 from core.stop_manager import TomBassoStopManager
+
+
+@dataclass(frozen=True, slots=True)
+class AtExecution:
+    """How an entry alert meets the market: the broker's price and the alert's two ages.
+
+    `age_s` runs from when it was received, `bar_age_s` from when its bar closed.
+    """
+
+    broker_price: Decimal
+    age_s: float
+    bar_age_s: float
 
 
 class DecisionMaker:
@@ -78,6 +92,31 @@ class DecisionMaker:
             return _gate_closed(signal, size, given, gates)
         return _entry(signal, DecisionCode.ENTER_PYRAMID, size, given, gates)
 
+    def mark(self, signal: Signal, book: PortfolioStateManager, broker_price: Decimal) -> None:
+        """Take the broker's price and the alert's ATR as the latest, if the alert can be right."""
+        if self._validator.check_alert(signal, book) is None:
+            book.mark(PriceMarked(signal.instrument, broker_price, signal.atr))
+
+    def confirm(self, signal: Signal, decision: Decision, at: AtExecution) -> Decision:
+        """A decided entry as it may be executed: unchanged, with fewer lots, or refused."""
+        check = self._validator.check_execution(
+            ProposedEntry.of(signal, decision),
+            at.broker_price,
+            at.age_s,
+            at.bar_age_s,
+        )
+        if check.refused is not None:
+            return replace(
+                _with_lots(decision, 0), code=check.refused.code, reason=check.refused.reason
+            )
+        if check.lots == decision.lots:
+            return decision
+        reason = (
+            f"{check.lots} lots: {decision.lots} would risk more at the broker's "
+            f"{at.broker_price} than they were sized for"
+        )
+        return replace(_with_lots(decision, check.lots), reason=reason)
+
     def _entry_refused(
         self,
         signal: Signal,
@@ -124,6 +163,26 @@ def decide_stops(instrument: str, hit: list[Position]) -> Decision | None:
         instrument=instrument,
         type=SignalType.MARKET_DATA,
         closes=tuple(map(_close, hit)),
+    )
+
+
+def one_lot(decision: Decision) -> Decision:
+    """The same entry with a single lot; its reason keeps what was calculated."""
+    if decision.lots <= 1:
+        return decision
+    reason = f"1 lot in test mode; calculated: {decision.reason}"
+    return replace(_with_lots(decision, 1), reason=reason)
+
+
+def _with_lots(decision: Decision, lots: int) -> Decision:
+    """An entry's decision for fewer lots, with what those add to the account."""
+    share = Decimal(lots) / decision.lots
+    return replace(
+        decision,
+        lots=lots,
+        risk=decision.risk * share,
+        volatility=decision.volatility * share,
+        margin=decision.margin * share,
     )
 
 
