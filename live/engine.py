@@ -1,0 +1,295 @@
+"""One alert at a time becomes what it asks for: decided and reserved at once, then carried out.
+
+An entry that has waited too long expires; an exit never does. Whatever an earlier worker began is
+not begun again: the recovery brings it to its end, and the alert is told by that end. An alert
+that failed may be sent again, any other end is final.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from core.db_state_manager import DatabaseStateManager
+from core.db_state_manager.intents import DecisionRequest, Reservation, ReserveResult
+from core.db_state_manager.records import ClaimedSignal, Intent, Outcome
+from core.db_state_manager.states import ACTIVE_INTENTS, IntentSource, IntentState, SignalStatus
+from core.decision import DecisionMaker, decide_stops
+from core.decision_record import Decision, DecisionCode
+from core.errors import Halted, Rejected, Retryable
+from core.models import EODMonitorSignal, MarketDataSignal, Signal, SignalType
+from core.peel_off import decide_peel_off
+from core.portfolio_state import PortfolioStateManager
+from core.ports import Clock
+from core.signal_validator import Refused
+from live.carrying_out import CarriedOut, IntentCarrier
+from live.entries import EntryDesk, Prepared
+from live.exits import BUSY_LOOK_S, RETRY_S, ExitDesk
+from live.order_executor import Outcome as WorkOutcome
+
+_FROM_THE_FUTURE = timedelta(minutes=5)
+_UNRESOLVED = {IntentState.NAKED: WorkOutcome.NAKED, IntentState.UNKNOWN: WorkOutcome.UNKNOWN}
+
+_LOG = logging.getLogger(__name__)
+
+
+FollowPrice = Callable[[str, Decimal], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What became of an alert."""
+
+    status: SignalStatus
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class InHand:
+    """An alert, and who has it in hand until the lease ends."""
+
+    claimed: ClaimedSignal
+    owner: str
+    lease_s: float
+
+
+class LiveTradingEngine:
+    """Handles alerts. Safe to share between threads."""
+
+    def __init__(
+        self,
+        store: DatabaseStateManager,
+        maker: DecisionMaker,
+        entries: EntryDesk,
+        exits: ExitDesk,
+        carriers: Callable[[str], IntentCarrier],
+        clock: Clock,
+        follow: FollowPrice,
+        *,
+        is_test: bool = False,
+    ) -> None:
+        """`carriers` makes the carrier of an owner; `follow` is told each price that is current.
+
+        `is_test` marks all that is booked.
+        """
+        self._store = store
+        self._maker = maker
+        self._entries = entries
+        self._exits = exits
+        self._carriers = carriers
+        self._clock = clock
+        self._follow = follow
+        self._is_test = is_test
+
+    def handle(self, hand: InHand) -> Ended:
+        """Do what an alert asks for. Raises Stopping, and what the database raises."""
+        try:
+            match hand.claimed.alert:
+                case MarketDataSignal() as bar:
+                    return self._on_bar(hand, bar)
+                case EODMonitorSignal():
+                    return _ended(SignalStatus.EXECUTED, "RECORDED", "kept for the end of the day")
+                case Signal(type=SignalType.EXIT) as leave:
+                    return self._on_exit(hand, leave)
+                case Signal() as entry:
+                    return self._on_entry(hand, entry)
+        except Rejected as error:
+            return _ended(SignalStatus.FAILED, error.code, str(error))
+        except Halted as error:
+            return _ended(SignalStatus.FAILED, "HALTED", str(error))
+
+    # What closes
+
+    def _on_exit(self, hand: InHand, leave: Signal) -> Ended:
+        self._follow(leave.instrument, leave.price)
+        request = self._request(hand, leave.instrument, IntentSource.SIGNAL)
+        reservation = self._exits.reserve(request, lambda book: self._maker.decide(leave, book))
+        decision = reservation.decision
+        if reservation.intent is None and decision is not None:
+            return self._not_held(leave, decision)
+        return self._carried_out(hand, reservation)
+
+    def _not_held(self, leave: Signal, decision: Decision) -> Ended:
+        """Closed since that bar by our own stop or by another exit; or not held at all."""
+        closed = self._store.closed_since(leave.instrument, leave.layer, leave.bar_time)
+        if closed:
+            reason = f"already closed: {', '.join(closed)}"
+            return _ended(SignalStatus.BLOCKED, "ALREADY_CLOSED", reason)
+        return _ended(SignalStatus.FAILED, decision.code, decision.reason)
+
+    def _on_bar(self, hand: InHand, bar: MarketDataSignal) -> Ended:
+        late = self._no_news(bar)
+        if late is not None:
+            return late
+        self._follow(bar.instrument, bar.price)
+        request = self._request(hand, bar.instrument, IntentSource.STOP)
+        reservation = self._exits.reserve(request, lambda book: self._close_bar(bar, book))
+        if reservation.intent is None:
+            return _ended(SignalStatus.EXECUTED, "BAR_CLOSED", "no stop was hit")
+        return self._carried_out(hand, reservation)
+
+    def _close_bar(self, bar: MarketDataSignal, book: PortfolioStateManager) -> Decision | None:
+        config = self._maker.config
+        hit = book.close_bar(bar.instrument, bar.price, bar.atr, bar.supertrend)
+        stopped = decide_stops(bar.instrument, hit)
+        if stopped is not None:
+            return replace(stopped, reason=f"{config.stop_mode}_STOP: {stopped.reason}")
+        if not config.peel_off.enabled:
+            return None
+        equity = book.equity(config.equity_basis)
+        trading = config.instruments[bar.instrument].trading
+        return decide_peel_off(bar.instrument, book[bar.instrument], equity, trading)
+
+    def _no_news(self, bar: MarketDataSignal) -> Ended | None:
+        """Why a closed bar says nothing of the market now; None for the latest one."""
+        ahead = self._from_the_future(bar.bar_time)
+        if ahead is not None:
+            return ahead
+        age_s = self._entries.bar_age_s(bar.instrument, bar.bar_time)
+        limit_s = self._maker.config.validation.max_bar_age_s
+        if age_s > limit_s:
+            reason = f"its bar closed {age_s:.0f} s ago, more than {limit_s} s"
+            return _ended(SignalStatus.BLOCKED, DecisionCode.SIGNAL_TOO_OLD, reason)
+        if self._store.is_overtaken(bar):
+            return _ended(SignalStatus.BLOCKED, "BAR_OVERTAKEN", "a later bar was handled before")
+        return None
+
+    # What opens
+
+    def _on_entry(self, hand: InHand, entry: Signal) -> Ended:
+        later = hand.claimed.superseded_by
+        if later is not None:
+            reason = f"exit {later} of a later bar makes it void"
+            return _ended(SignalStatus.EXPIRED, "SUPERSEDED", reason)
+        ahead = self._from_the_future(entry.bar_time)
+        if ahead is not None:
+            return ahead
+        self._follow(entry.instrument, entry.price)
+        while True:
+            try:
+                reservation = self._reserve_entry(hand, entry)
+            except Retryable as error:
+                late = self._expired(hand, str(error))
+                if late is not None:
+                    return late
+                self._exits.wait(RETRY_S)
+                continue
+            if reservation.result is not ReserveResult.BUSY:
+                break
+            late = self._expired(hand, f"{entry.instrument} was busy")
+            if late is not None:
+                return late
+            self._exits.wait(BUSY_LOOK_S)
+        decision = reservation.decision
+        if reservation.intent is None and decision is not None:
+            return _refused(decision)
+        return self._carried_out(hand, reservation)
+
+    def _reserve_entry(self, hand: InHand, entry: Signal) -> Reservation:
+        """Decide on an entry with what the broker says now. Raises Retryable."""
+        why = self._entries.forbidden(entry.instrument)
+        prepared: Prepared | None = None
+        if why is None:
+            try:
+                prepared = self._entries.prepare(entry.instrument)
+            except (Rejected, Halted) as error:
+                why = Refused(DecisionCode.ENTRIES_BLOCKED, str(error))
+        request = self._request(hand, entry.instrument, IntentSource.SIGNAL)
+        if prepared is None:
+            refused = why or Refused(DecisionCode.ENTRIES_BLOCKED, "nothing could be prepared")
+            return self._store.decide_and_reserve(
+                request, lambda book: self._entries.refuse(entry, refused, book), lambda _: ()
+            )
+        ready = prepared
+        return self._store.decide_and_reserve(
+            request,
+            lambda book: self._entries.decide(hand.claimed, entry, ready, book),
+            lambda decision: self._entries.legs(decision, ready),
+        )
+
+    def _expired(self, hand: InHand, why: str) -> Ended | None:
+        """Whether an entry has waited for too long."""
+        age_s = self._entries.age_s(hand.claimed)
+        if age_s <= self._maker.config.validation.refused_age_s:
+            return None
+        reason = f"it waited for {age_s:.0f} s: {why}"
+        return _ended(SignalStatus.EXPIRED, DecisionCode.SIGNAL_TOO_OLD, reason)
+
+    # Both
+
+    def _from_the_future(self, bar_time: datetime) -> Ended | None:
+        """A bar later than now: some clock is wrong, and what follows would seem overtaken."""
+        if bar_time <= self._clock.now() + _FROM_THE_FUTURE:
+            return None
+        reason = f"its bar of {bar_time.isoformat()} is in the future"
+        return _ended(SignalStatus.BLOCKED, "BAR_IN_FUTURE", reason)
+
+    def _request(self, hand: InHand, instrument: str, source: IntentSource) -> DecisionRequest:
+        return DecisionRequest(
+            instrument,
+            source,
+            signal_id=hand.claimed.id,
+            is_test=self._is_test,
+            owner=hand.owner,
+            lease_s=hand.lease_s,
+        )
+
+    def _carried_out(self, hand: InHand, reservation: Reservation) -> Ended:
+        intent = reservation.intent
+        if intent is None:
+            return _ended(SignalStatus.EXECUTED, "NOTHING_TO_DO", "nothing was to be done")
+        if reservation.result is ReserveResult.EXISTING:
+            return self._end_of(self._awaited(intent))
+        return _told(intent, self._carriers(hand.owner).carry_out(intent))
+
+    def _awaited(self, begun: Intent) -> Intent:
+        """What another worker began, once the recovery has brought it to an end or a standstill."""
+        while True:
+            intent = self._store.intent(begun.id)
+            if intent.state not in ACTIVE_INTENTS or intent.state in _UNRESOLVED:
+                return intent
+            self._exits.wait(RETRY_S)
+
+    def _end_of(self, intent: Intent) -> Ended:
+        if intent.state in _UNRESOLVED:
+            return _told(intent, CarriedOut(_UNRESOLVED[intent.state], intent.reason, None))
+        decision = intent.decision
+        if intent.state is IntentState.COMPLETED:
+            outcome = Outcome(decision.code, decision.reason, intent.lots, decision.limiter)
+            return Ended(SignalStatus.EXECUTED, outcome)
+        return _told(intent, CarriedOut(WorkOutcome.NOT_FILLED, intent.reason, None))
+
+
+def _refused(decision: Decision) -> Ended:
+    outcome = Outcome(decision.code, decision.reason, decision.lots, decision.limiter)
+    return Ended(SignalStatus.BLOCKED, outcome)
+
+
+def _told(intent: Intent, carried: CarriedOut) -> Ended:
+    """How the work ended, as the alert's end: only what surely traded nothing may be sent again."""
+    decision = intent.decision
+    match carried.outcome:
+        case WorkOutcome.NAKED | WorkOutcome.UNKNOWN:
+            return _ended(SignalStatus.BLOCKED, f"LEFT_{carried.outcome}", carried.reason)
+        case WorkOutcome.NOT_FILLED:
+            is_exit = bool(decision.closes)
+            status = SignalStatus.FAILED if is_exit else SignalStatus.BLOCKED
+            return _ended(status, "NOT_FILLED", carried.reason)
+        case _:
+            reason = "; ".join(filter(None, (decision.reason, carried.reason)))
+            lots = _lots(carried)
+            outcome = Outcome(decision.code, reason, lots, decision.limiter)
+            return Ended(SignalStatus.EXECUTED, outcome)
+
+
+def _lots(carried: CarriedOut) -> int | None:
+    """The lots that were opened or closed."""
+    done = carried.completion
+    if done is None or done.repeated:
+        return None
+    return sum(layer.lots for layer in done.opened) + sum(trade.lots for trade in done.trades)
+
+
+def _ended(status: SignalStatus, code: str, reason: str) -> Ended:
+    return Ended(status, Outcome(code, reason))

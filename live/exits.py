@@ -1,0 +1,87 @@
+"""What closes layers is reserved sooner or later: it waits for its turn and never gives up.
+
+While another operation works on the instrument an exit waits, and calls off an entry that it finds
+there. The contracts to close are those that are held, read anew each time it is decided.
+"""
+
+import logging
+from collections.abc import Callable
+
+from brokers.messages import Contract
+from brokers.port import Broker
+from core.db_state_manager import DatabaseStateManager
+from core.db_state_manager.intents import DecisionRequest, Reservation, ReserveResult
+from core.db_state_manager.records import Intent, LegPlan
+from core.db_state_manager.states import IntentAction
+from core.decision_record import Decision
+from core.errors import Retryable
+from core.portfolio_state import PortfolioStateManager
+from live.expiry_utils import ContractChooser
+
+BUSY_LOOK_S = 0.05
+RETRY_S = 1.0
+
+_LOG = logging.getLogger(__name__)
+
+DecideExit = Callable[[PortfolioStateManager], Decision | None]
+
+
+class Stopping(Exception):
+    """The process is to end: what is not begun goes back to whoever comes next."""
+
+
+class ExitDesk:
+    """Reserves exits."""
+
+    def __init__(
+        self,
+        store: DatabaseStateManager,
+        broker: Broker,
+        chooser: ContractChooser,
+        pause: Callable[[float], bool],
+    ) -> None:
+        """`pause` lets so many seconds pass, and is True when the process is to end."""
+        self._store = store
+        self._broker = broker
+        self._chooser = chooser
+        self._pause = pause
+
+    def reserve(self, request: DecisionRequest, decide: DecideExit) -> Reservation:
+        """What `decide` wants closed, reserved; it may be asked several times. Raises Stopping."""
+        while True:
+            try:
+                reservation = self._try(request, decide)
+            except Retryable as error:
+                _LOG.warning("the exit of %s waits: %s", request.instrument, error)
+                self.wait(RETRY_S)
+                continue
+            if reservation.result is not ReserveResult.BUSY:
+                return reservation
+            self._call_off(reservation.intent)
+            self.wait(BUSY_LOOK_S)
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass. Raises Stopping."""
+        if self._pause(seconds):
+            raise Stopping
+
+    def _try(self, request: DecisionRequest, decide: DecideExit) -> Reservation:
+        held = self._store.held_legs(request.instrument)
+        for legs in held.values():
+            for leg in legs:
+                # Today's master is read here, so that nothing is asked of the broker below.
+                self._broker.symbol(Contract(leg.symbol, leg.exchange))
+
+        def plan(decision: Decision) -> tuple[LegPlan, ...]:
+            unread = [
+                close.position_id for close in decision.closes if close.position_id not in held
+            ]
+            if unread:
+                raise Retryable(f"{', '.join(unread)} was opened meanwhile")
+            return self._chooser.exit_legs(held, decision.closes)
+
+        return self._store.decide_and_reserve(request, decide, plan)
+
+    def _call_off(self, busy: Intent | None) -> None:
+        if busy is not None and busy.action is IntentAction.ENTRY:
+            self._store.request_cancel(busy.id)
