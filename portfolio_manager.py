@@ -11,6 +11,7 @@ from core.errors import PortfolioError
 
 COMMANDS = {
     "backtest": ("backtest.commands", "backtest"),
+    "live": ("live.commands.live", "live"),
 }
 
 

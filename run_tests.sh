@@ -23,60 +23,9 @@ Anything else goes to pytest, for example:
 USAGE
 }
 
-say() { printf 'run_tests: %s\n' "$*"; }
-
-fail() {
-    printf 'run_tests: %s\n' "$*" >&2
-    exit 1
-}
-
-new_enough() {
-    "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
-}
-
-find_python() {
-    local candidate
-    for candidate in python3.11 python3 python3.12 python3.13 python3.14 python; do
-        if new_enough "$candidate"; then
-            printf '%s\n' "$candidate"
-            return
-        fi
-    done
-    if command -v python3 >/dev/null; then
-        fail "needs Python 3.11 or newer, found only $(python3 --version 2>&1 | tail -n 1)"
-    fi
-    fail "needs Python 3.11 or newer, found none: install python3.11 (with its venv module)"
-}
-
-# What .venv is made from: where it stands (its scripts hold the path) and what is in it.
-wanted_state() {
-    printf '%s\n' "$PWD"
-    cat requirements.txt requirements-dev.txt | cksum
-}
-
-set_up() {
-    local stamp=.venv/installed.stamp
-    if [ -x .venv/bin/python ] && new_enough .venv/bin/python &&
-        [ "$(cat "$stamp" 2>/dev/null)" = "$(wanted_state)" ]; then
-        say "environment .venv is up to date"
-        return
-    fi
-    if ! { [ -x .venv/bin/python ] && new_enough .venv/bin/python; } ||
-        { [ -f "$stamp" ] && [ "$(head -n 1 "$stamp")" != "$PWD" ]; }; then
-        local python
-        python=$(find_python)
-        say "making .venv with $("$python" --version)"
-        rm -rf .venv
-        if ! "$python" -m venv .venv; then
-            rm -rf .venv
-            fail "could not make .venv: on Debian and Ubuntu, install python3-venv"
-        fi
-    fi
-    say "installing requirements-dev.txt"
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check \
-        -r requirements-dev.txt || fail "the installation failed; nothing was tested"
-    wanted_state >"$stamp"
-}
+program=run_tests
+# shellcheck source=scripts/environment.sh
+. scripts/environment.sh
 
 folder_has_tests() {
     [ -n "$(find "tests/$1" -name 'test_*.py' 2>/dev/null | head -n 1)" ]
@@ -158,9 +107,9 @@ if [ "$some_folder" = no ]; then
     exit 0
 fi
 
-set_up
+set_up requirements-dev.txt requirements.txt
 case "$mode" in
-setup) ;;
+setup) say "environment .venv is up to date" ;;
 all) run_all ;;
 fast)
     say "tests that are not slow"

@@ -69,7 +69,7 @@ class ProcessSettings:
     """What both readers read alike.
 
     `webhook_sources` are the networks alerts may come from, None for anywhere. `secrets` are
-    those that the operator chose. `clock_offset_s` is how far the practice clock is ahead.
+    those that the operator chose. `is_silent`: nothing is spoken aloud. `clock_offset_s` is how far the practice clock is ahead.
     """
 
     home: Path
@@ -79,6 +79,7 @@ class ProcessSettings:
     workers: int
     threads: int
     is_test: bool
+    is_silent: bool
     webhook_sources: tuple[str, ...] | None
     trusted_proxies: int
     secrets: Mapping[Role, str] = field(repr=False)
@@ -177,6 +178,7 @@ def service_variables(settings: ServiceSettings) -> dict[str, str]:
         "PM_WORKERS": str(settings.workers),
         "PM_THREADS": str(settings.threads),
         "PM_TEST_MODE": str(int(settings.is_test)),
+        "PM_SILENT": str(int(settings.is_silent)),
     }
 
 
@@ -234,6 +236,7 @@ def _common(variables: Mapping[str, str], home: Path) -> dict[str, Any]:
         "workers": _whole(variables, "PM_WORKERS", 2, 1, 64),
         "threads": _whole(variables, "PM_THREADS", 8, 1, 256),
         "is_test": _switch(variables, "PM_TEST_MODE"),
+        "is_silent": _switch(variables, "PM_SILENT"),
         "webhook_sources": None if sources is None else tuple(_split(sources)),
         "trusted_proxies": _whole(variables, "PM_TRUSTED_PROXIES", 0, 0, 10),
         "secrets": {role: variables[name] for role, name in _SECRETS.items() if name in variables},

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from signal import Signals
 
@@ -36,7 +37,10 @@ class ServerProcess:
         account: Account,
         log: Path,
         environment: Mapping[str, str],
+        program_folder: Path | None = None,
     ) -> None:
+        """In `program_folder` it is a program of ours, and knows the whole environment."""
+        known = environment if program_folder else _ENVIRONMENT
         if log.exists() and log.stat().st_size > _LOG_BYTES:
             log.replace(log.with_name(f"{log.name}.1"))
         supervisor = os.getpid()
@@ -48,8 +52,8 @@ class ServerProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                cwd="/",
-                env={name: environment[name] for name in _ENVIRONMENT if name in environment},
+                cwd=program_folder or "/",
+                env={name: environment[name] for name in known if name in environment},
                 umask=0o077,
                 user=account.uid if switch else None,
                 group=account.gid if switch else None,
@@ -87,6 +91,11 @@ class ServerProcess:
             printed = file.read().decode(errors="replace").splitlines()
         lines = [line.strip() for line in printed if line.strip()]
         return " / ".join(lines[-_LAST_LINES:]) or "it said nothing"
+
+    def end_group(self) -> None:
+        """End what it started and left behind; its own end must have been seen."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
 
 
 def _end_with(supervisor: int) -> None:

@@ -8,34 +8,21 @@ import os
 import sys
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import NoReturn, Self, TypeVar
 
-from core.errors import PortfolioError
 from live.embedded.account import choose_account
 from live.embedded.errors import ServerNotStarted
 from live.embedded.folders import Folders, ReadyServers, exclusive, make_open
 from live.embedded.postgres import PostgresServer
 from live.embedded.valkey import ValkeyServer
+from live.embedded.watch import LOOK_S, Watched
 from live.environment import environment
 
 _LOG = logging.getLogger(__name__)
-_LOOK_S = 0.1
-_LONGEST_PAUSE_S = 30.0
-_CALM_S = 60.0
 
 Server = TypeVar("Server", PostgresServer, ValkeyServer)
-
-
-@dataclass(slots=True)
-class _Watched:
-    """A server, and how it fared: starts since it was last calm, and when to look again."""
-
-    server: PostgresServer | ValkeyServer
-    restarts: int = 0
-    due_s: float = 0.0
 
 
 class EmbeddedServers:
@@ -59,6 +46,7 @@ class EmbeddedServers:
         self._with_valkey = with_valkey
         self._postgres: PostgresServer | None = None
         self._valkey: ValkeyServer | None = None
+        self.watched: tuple[Watched, ...] = ()
         self._running = ExitStack()
 
     @property
@@ -100,14 +88,14 @@ class EmbeddedServers:
     ) -> None:
         self._running.close()
         self._postgres = self._valkey = None
+        self.watched = ()
 
     def supervise(self) -> NoReturn:
         """Bring back what dies, at once the first time and then ever later, until interrupted."""
-        watched = [_Watched(server) for server in (self._postgres, self._valkey) if server]
         while True:
-            time.sleep(_LOOK_S)
-            for each in watched:
-                _look_after(each, time.monotonic())
+            time.sleep(LOOK_S)
+            for each in self.watched:
+                each.look(time.monotonic())
 
     def _start(self, starting: ExitStack) -> None:
         folders = self._folders
@@ -127,6 +115,8 @@ class EmbeddedServers:
             self._valkey.start()
         starting.callback(folders.ready.unlink, missing_ok=True)
         self._write_ready()
+        running = (server for server in (self._postgres, self._valkey) if server)
+        self.watched = tuple(Watched(server) for server in running)
         for server in (self._postgres, self._valkey):
             if server:
                 _LOG.info("%s runs as %s: %s", server.name, account.name, server.url)
@@ -141,23 +131,3 @@ def _started(server: Server | None) -> Server:
     if server is None:
         raise ServerNotStarted("this server was not started: ask for it, and enter the context")
     return server
-
-
-def _look_after(each: _Watched, now_s: float) -> None:
-    code = each.server.exit_code
-    if code is None:
-        if now_s > each.due_s + _CALM_S:
-            each.restarts = 0
-        return
-    if now_s < each.due_s:
-        return
-    each.restarts += 1
-    each.due_s = now_s + min(_LONGEST_PAUSE_S, 2.0**each.restarts)
-    _LOG.warning("%s ended with code %d, starting it again", each.server.name, code)
-    try:
-        each.server.start()
-    except (PortfolioError, OSError) as error:
-        each.server.stop()
-        _LOG.error("%s, next try in %.0f s", error, each.due_s - now_s)
-    else:
-        _LOG.info("%s runs again", each.server.name)
