@@ -76,6 +76,13 @@ class EngineThreads:
         """Whether alerts are being claimed."""
         return self._recovered.is_set() and not self._stopping.is_set()
 
+    @contextmanager
+    def in_hand(self) -> Iterator[str]:
+        """An owner whose leases are renewed until the block ends."""
+        owner = self._new_owner()
+        with self._held(owner):
+            yield owner
+
     def start(self) -> None:
         """Begin. Not before a fork."""
         for thread in self._threads:
@@ -158,9 +165,8 @@ class EngineThreads:
 
     def _sweep(self) -> None:
         while not self._stopping.is_set():
-            owner = self._new_owner()
             try:
-                with self._held(owner):
+                with self.in_hand() as owner:
                     self._recover(owner)
                 self._recovered.set()
             except PortfolioError as error:

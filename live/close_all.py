@@ -1,0 +1,199 @@
+"""The operator's way out: every layer of every instrument is closed, and the broker says if it is.
+
+Whatever the kill switch says, this passes. What was sent is not what counts: a contract is flat
+when the broker's own book, read afterwards, holds nothing of it; a book that cannot be read is
+reported as unknown and never as flat.
+"""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager
+from contextvars import copy_context
+from dataclasses import dataclass
+
+from brokers.messages import Contract
+from brokers.port import Broker
+from core.db_state_manager import DatabaseStateManager
+from core.db_state_manager.intents import DecisionRequest
+from core.db_state_manager.records import Leg, LegPlan
+from core.db_state_manager.states import IntentSource
+from core.decision_record import Decision, DecisionCode, LayerClose
+from core.errors import PortfolioError
+from core.models import Position, SignalType
+from core.portfolio_state import PortfolioStateManager
+from live.carrying_out import IntentCarrier
+from live.exits import ExitDesk, Stopping
+from live.expiry_utils import ContractChooser
+
+WORKING, NOTHING_HELD, FAILED = "WORKING", "NOTHING_HELD", "FAILED"
+
+_LOG = logging.getLogger(__name__)
+
+InHand = Callable[[], AbstractContextManager[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class ContractStanding:
+    """What the broker's book holds of a contract; None where it could not be read."""
+
+    contract: Contract
+    quantity: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class LayerClosing:
+    """A layer that was held, and the lots of it that are still held in our books."""
+
+    position_id: str
+    lots: int
+    lots_left: int
+
+
+@dataclass(frozen=True, slots=True)
+class InstrumentClosing:
+    """How an instrument's closing went.
+
+    `outcome` is the work's (FILLED, PARTLY_FILLED, NOT_FILLED, NAKED, UNKNOWN), or WORKING while
+    it goes on, or NOTHING_HELD, or FAILED. `sends` is what a dry run would send.
+    """
+
+    instrument: str
+    outcome: str
+    reason: str
+    layers: tuple[LayerClosing, ...]
+    broker: tuple[ContractStanding, ...]
+    sends: tuple[LegPlan, ...] = ()
+
+    @property
+    def is_flat(self) -> bool | None:
+        """Whether the broker holds nothing of it any more; None where that is not known."""
+        if any(standing.quantity is None for standing in self.broker):
+            return None
+        return all(standing.quantity == 0 for standing in self.broker)
+
+
+class CloseAll:
+    """Closes everything."""
+
+    def __init__(
+        self,
+        store: DatabaseStateManager,
+        broker: Broker,
+        chooser: ContractChooser,
+        exits: ExitDesk,
+        carriers: Callable[[str], IntentCarrier],
+        in_hand: InHand,
+        lease_s: float,
+        patience_s: float = 60.0,
+    ) -> None:
+        """`in_hand` gives an owner whose leases are renewed. The answer comes by `patience_s`."""
+        self._store = store
+        self._broker = broker
+        self._chooser = chooser
+        self._exits = exits
+        self._carriers = carriers
+        self._in_hand = in_hand
+        self._lease_s = lease_s
+        self._patience_s = patience_s
+
+    def rehearse(self) -> tuple[InstrumentClosing, ...]:
+        """What would be sent, by instrument; nothing is. Raises what the broker's master raises."""
+        return tuple(self._rehearsed(name, layers) for name, layers in self._held().items())
+
+    def run(self, reason: str, who: str) -> tuple[InstrumentClosing, ...]:
+        """Close every layer. What goes on after the patience is reported as WORKING."""
+        held = self._held()
+        legs = {name: self._store.held_legs(name) for name in held}
+        pool = ThreadPoolExecutor(max(len(held), 1), thread_name_prefix="close-all")
+        why = f"close-all by {who}: {reason}"
+        works = {name: pool.submit(copy_context().run, self._close, name, why) for name in held}
+        wait(works.values(), timeout=self._patience_s)
+        pool.shutdown(wait=False)
+        return tuple(
+            self._report(name, layers, legs[name], works[name]) for name, layers in held.items()
+        )
+
+    def _held(self) -> Mapping[str, list[Position]]:
+        held: dict[str, list[Position]] = {}
+        for layer in self._store.load_book().layers():
+            held.setdefault(layer.instrument, []).append(layer)
+        return held
+
+    def _close(self, instrument: str, why: str) -> tuple[str, str]:
+        """Its outcome and the reason, in words."""
+
+        def decide(book: PortfolioStateManager) -> Decision | None:
+            return _close_layers(instrument, book[instrument].layers, why)
+
+        with self._in_hand() as owner:
+            request = DecisionRequest(
+                instrument, IntentSource.OPERATOR, owner=owner, lease_s=self._lease_s
+            )
+            try:
+                intent = self._exits.reserve(request, decide).intent
+                if intent is None:
+                    return NOTHING_HELD, "closed meanwhile"
+                carried = self._carriers(owner).carry_out(intent)
+            except (PortfolioError, Stopping) as error:
+                _LOG.error("close-all of %s: %s", instrument, error)
+                return FAILED, str(error) or "the service is stopping"
+            return carried.outcome, carried.reason
+
+    def _rehearsed(self, instrument: str, layers: Sequence[Position]) -> InstrumentClosing:
+        legs = self._store.held_legs(instrument)
+        sends = self._chooser.exit_legs(legs, map(_whole, layers))
+        return InstrumentClosing(
+            instrument,
+            "DRY_RUN",
+            "nothing was sent",
+            tuple(LayerClosing(layer.id, layer.lots, layer.lots) for layer in layers),
+            self._standings(legs),
+            sends,
+        )
+
+    def _report(
+        self,
+        instrument: str,
+        layers: Sequence[Position],
+        legs: Mapping[str, Sequence[Leg]],
+        work: "Future[tuple[str, str]]",
+    ) -> InstrumentClosing:
+        outcome, reason = work.result() if work.done() else (WORKING, "it goes on: look again")
+        left = {layer.id: layer.lots for layer in self._store.load_book()[instrument].layers}
+        closings = tuple(
+            LayerClosing(layer.id, layer.lots, left.get(layer.id, 0)) for layer in layers
+        )
+        return InstrumentClosing(instrument, outcome, reason, closings, self._standings(legs))
+
+    def _standings(self, legs: Mapping[str, Sequence[Leg]]) -> tuple[ContractStanding, ...]:
+        contracts = dict.fromkeys(
+            Contract(leg.symbol, leg.exchange) for each in legs.values() for leg in each
+        )
+        try:
+            rows = self._broker.positionbook()
+        except PortfolioError as error:
+            _LOG.error("the broker's positions cannot be read: %s", error)
+            return tuple(ContractStanding(contract, None) for contract in contracts)
+        return tuple(
+            ContractStanding(
+                contract, sum(row.quantity for row in rows if row.contract == contract)
+            )
+            for contract in contracts
+        )
+
+
+def _whole(layer: Position) -> LayerClose:
+    return LayerClose(layer.id, layer.layer, layer.lots)
+
+
+def _close_layers(instrument: str, layers: Sequence[Position], why: str) -> Decision | None:
+    if not layers:
+        return None
+    return Decision(
+        code=DecisionCode.EXIT,
+        reason=why,
+        instrument=instrument,
+        type=SignalType.EXIT,
+        closes=tuple(map(_whole, layers)),
+    )
