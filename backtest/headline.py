@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 from decimal import Decimal
 
 from backtest.metrics import Metrics, MonthReturn, TradeFigures, trade_figures
-from backtest.number_text import ABSENT, grouped, percent, ratio
 from backtest.result import BacktestResult
 from core.models import Trade
+from core.number_text import ABSENT, grouped, percent, ratio
 
 MoneyText = Callable[[Decimal], str]
 

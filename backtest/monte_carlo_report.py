@@ -7,11 +7,11 @@ from rich.console import Console
 
 from backtest.metrics import Floats
 from backtest.monte_carlo import PERCENTILES, SAMPLE_PATHS, Method, MonteCarloResult
-from backtest.number_text import grouped, percent, rupees
 from backtest.output import print_notes, print_table
 from backtest.report.charts import layout, line
 from backtest.report.page import Chart, JsonObject, notes, section, text_table, tiles, write_page
 from backtest.report.series import rupee_ticks
+from core.number_text import grouped, percent, rupees
 
 PAGE_NAME = "monte_carlo.html"
 BINS = 60

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from backtest.number_text import grouped
 from backtest.output import print_table
 from backtest.replay import ReplayedTrade, ReplayResult
 from backtest.result_json import JsonObject, decimal_text
+from core.number_text import grouped
 
 LARGEST_SHOWN = 10
 

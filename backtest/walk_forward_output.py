@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from rich.console import Console
 
 from backtest.metrics import Metrics, trade_figures
-from backtest.number_text import ABSENT, grouped, percent, ratio
 from backtest.output import print_notes, print_table
 from backtest.walk_forward import FinishedWindow, Parameters, WalkForwardResult
+from core.number_text import ABSENT, grouped, percent, ratio
 
 COLUMNS = (
     "test span",

@@ -10,7 +10,6 @@ import numpy as np
 
 from backtest.headline import BREAKDOWN_COLUMNS, breakdown, counts, headline
 from backtest.metrics import Metrics, MonthReturn, daily_equity
-from backtest.number_text import ABSENT, grouped, percent, rupees
 from backtest.report import charts
 from backtest.report.page import (
     Cell,
@@ -27,6 +26,7 @@ from backtest.report.page import (
 from backtest.result import BacktestResult, Refusal
 from core.ist import IST, as_ist
 from core.models import Trade, layer_name
+from core.number_text import ABSENT, grouped, percent, rupees
 
 PAGE_NAME = "backtest.html"
 MOST_ROWS = 5_000

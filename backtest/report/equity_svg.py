@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from backtest.metrics import Floats, daily_equity, drawdown_series
-from backtest.number_text import percent, rupees_short
 from backtest.report.series import drawn_places, round_ticks
 from backtest.result import BacktestResult
+from core.number_text import percent, rupees_short
 
 WIDTH, HEIGHT = 960, 420
 LEFT, RIGHT = 72.0, 944.0

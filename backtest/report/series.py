@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 
 from backtest.metrics import IST_OFFSET_S, Days, Floats
-from backtest.number_text import rupees_short
+from core.number_text import rupees_short
 
 MAX_POINTS = 5_000
 

@@ -2,7 +2,7 @@ from decimal import Decimal
 
 import pytest
 
-from backtest.number_text import grouped, percent, ratio, rupees, rupees_short
+from core.number_text import grouped, percent, ratio, rupees, rupees_short
 
 
 @pytest.mark.parametrize(
