@@ -11,7 +11,9 @@ from core.errors import PortfolioError
 
 COMMANDS = {
     "backtest": ("backtest.commands", "backtest"),
+    "doctor": ("live.commands.doctor", "doctor"),
     "live": ("live.commands.live", "live"),
+    "migrate": ("live.commands.migrate", "migrate"),
 }
 
 
