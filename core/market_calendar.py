@@ -99,6 +99,11 @@ class MarketCalendar:
         """The exchanges whose days are known."""
         return tuple(self._exchanges)
 
+    def holidays(self, exchange: str) -> tuple[Holiday, ...]:
+        """The days of the covered years that are closed or half closed, in their order."""
+        known = self._days(exchange).holidays
+        return tuple(known[day] for day in sorted(known))
+
     def hours(self, exchange: str, day: date) -> tuple[time, time]:
         """Open and close of a regular day of the regime, whether or not `day` is a holiday.
 

@@ -16,6 +16,7 @@ import secrets
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
@@ -26,6 +27,7 @@ TOKENS_FILE = "tokens.json"
 
 _SHORTEST = 32
 _FEWEST_LETTERS = 10
+_MARK = 12
 _OTHERS_MAY = stat.S_IRWXG | stat.S_IRWXO
 _HASH = re.compile(r"[0-9a-f]{64}")
 _PLACEHOLDER = re.compile(
@@ -48,6 +50,21 @@ _HELD_BY: Mapping[Role, tuple[Role, ...]] = {
     Role.OPERATOR: (Role.OPERATOR,),
     Role.WEBHOOK: (Role.WEBHOOK,),
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who calls: a role, and the mark by which its token is told apart in an audit."""
+
+    role: Role
+    mark: str
+
+    def __str__(self) -> str:
+        return f"{self.role} {self.mark}"
+
+    def may(self, needed: Role) -> bool:
+        """Whether this caller may do what `needed` may."""
+        return self.role in _HELD_BY[needed]
 
 
 class TokenMissing(Rejected):
@@ -91,6 +108,17 @@ class Access:
             raise TokenMissing
         if not self.allows(token, needed):
             raise CallerRefused
+
+    def identify(self, token: str | None) -> Caller:
+        """Whose token that is. Raises TokenMissing, and CallerRefused for the webhook's too."""
+        self.demand(token, Role.VIEWER)
+        role = Role.OPERATOR if self.allows(token, Role.OPERATOR) else Role.VIEWER
+        return Caller(role, self._hashes[role][:_MARK])
+
+    def signing_key(self) -> bytes:
+        """What sessions are signed with: the same in every process, another when tokens change."""
+        kept = "".join(f"{role}:{self._hashes[role]};" for role in sorted(self._hashes))
+        return hmac.digest(kept.encode(), b"sessions of the portfolio manager", "sha256")
 
 
 def hash_token(token: str) -> str:

@@ -1,30 +1,49 @@
-"""The web application: its parts put together, and every error told in the same few words.
+"""The web application: its rooms put together, every request numbered, and let in by the guard."""
 
-An answer to an error has a stable code, a sentence and the request's id, by which the log tells
-the rest; it never repeats a secret, a path, or what another system said.
-"""
-
-import logging
-from collections.abc import Mapping, Sequence
-from http import HTTPStatus
+from collections.abc import Sequence
 from ipaddress import ip_network
 
-from flask import Flask, Response, g, jsonify, request
-from werkzeug.exceptions import HTTPException
+from flask import Flask, Response, g
+from flask_smorest import Api  # type: ignore[import-untyped]
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from core.errors import ConfigInvalid, OutcomeUnknown, Rejected, Retryable
-from core.webhook_parser import PayloadInvalid
-from live.access import CallerRefused, TokenMissing
-from live.api.health import health_blueprint
-from live.api.webhook import AlertDesk, Network, polling, webhook_blueprint
+from core.errors import ConfigInvalid
+from live.api.capital import capital_room
+from live.api.documentation import documentation_blueprint
+from live.api.emergency import emergency_room
+from live.api.events import events_room
+from live.api.guard import COOKIE, Guard
+from live.api.health import health_room
+from live.api.holidays import holidays_room
+from live.api.operations import operations_room
+from live.api.portfolio import portfolio_room
+from live.api.refusals import tell_errors
+from live.api.rest import Refusal
+from live.api.session import session_room
+from live.api.signals import signals_room
+from live.api.strategies import strategies_room
+from live.api.webhook import SECRET_HEADER, AlertDesk, Network, polling, webhook_room
+from live.call_limits import CallLimits
 from live.duplicates import DuplicateDetector
 from live.ids import new_id
+from live.sessions import Sessions
 from live.web_parts import WebParts
 
 LARGEST_BODY_BYTES = 64 * 1024
 
-_LOG = logging.getLogger(__name__)
+_DESCRIPTION = (
+    "Alerts come in at /webhook; everything else takes a viewer's token to read and an operator's "
+    "to change something. Money and prices are strings with all their digits, times ISO 8601."
+)
+
+
+class _Description(Api):  # type: ignore[misc]
+    """The OpenAPI description. Errors are told by `refusals` alone."""
+
+    ERROR_SCHEMA = Refusal
+
+    def _register_error_handlers(self) -> None:
+        pass
 
 
 def read_networks(texts: Sequence[str]) -> tuple[Network, ...]:
@@ -42,16 +61,57 @@ def read_networks(texts: Sequence[str]) -> tuple[Network, ...]:
 
 def create_app(parts: WebParts) -> Flask:
     """The application over `parts`; it opens nothing until it is called."""
+    settings = parts.settings
     app = Flask("portfolio_manager", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = LARGEST_BODY_BYTES
+    app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     app.url_map.strict_slashes = app.url_map.merge_slashes = False
-    if proxies := parts.settings.trusted_proxies:
-        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=proxies)  # type: ignore[method-assign]
+    if settings.trusted_proxies:
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=settings.trusted_proxies)  # type: ignore[method-assign]
+    sessions = Sessions(parts.access, parts.clock, settings.session_s)
+    guard = Guard(parts.access, sessions, CallLimits(parts.clock, settings.calls_per_s))
     _number_requests(app)
-    _tell_errors(app)
-    app.register_blueprint(webhook_blueprint(_alert_desk(parts)))
-    app.register_blueprint(health_blueprint(parts.store))
+    app.before_request(guard.admit)
+    tell_errors(app)
+    api = _described(app)
+    for room in (
+        webhook_room(_alert_desk(parts)),
+        health_room(parts.store),
+        session_room(parts.access, sessions, guard, settings.session_s),
+        portfolio_room(parts),
+        signals_room(parts),
+        capital_room(parts),
+        strategies_room(parts),
+        emergency_room(parts),
+        holidays_room(parts),
+        operations_room(parts),
+        events_room(parts),
+    ):
+        api.register_blueprint(room)
+    app.register_blueprint(documentation_blueprint(api.spec.to_dict))
     return app
+
+
+def _described(app: Flask) -> _Description:
+    app.config |= {
+        "API_TITLE": "Portfolio Manager",
+        "API_VERSION": "1",
+        "OPENAPI_VERSION": "3.0.3",
+        "OPENAPI_URL_PREFIX": "/",
+        "OPENAPI_JSON_PATH": "openapi.json",
+    }
+    api = _Description(
+        app,
+        spec_kwargs={
+            "info": {"description": _DESCRIPTION},
+            "security": [{"bearer": []}, {"session": []}],
+        },
+    )
+    schemes = api.spec.components
+    schemes.security_scheme("bearer", {"type": "http", "scheme": "bearer"})
+    schemes.security_scheme("secret", {"type": "apiKey", "in": "header", "name": SECRET_HEADER})
+    schemes.security_scheme("session", {"type": "apiKey", "in": "cookie", "name": COOKIE})
+    return api
 
 
 def _alert_desk(parts: WebParts) -> AlertDesk:
@@ -76,50 +136,3 @@ def _number_requests(app: Flask) -> None:
     def name_request(response: Response) -> Response:
         response.headers["X-Request-Id"] = g.request_id
         return response
-
-
-def _tell_errors(app: Flask) -> None:
-    @app.errorhandler(Rejected)
-    def rejected(error: Rejected) -> tuple[Response, int]:
-        match error:
-            case PayloadInvalid():
-                reason = "the alert cannot be read"
-                return _refusal(HTTPStatus.BAD_REQUEST, error.code, reason, error.errors)
-            case TokenMissing():
-                return _refusal(HTTPStatus.UNAUTHORIZED, error.code, str(error))
-            case CallerRefused():
-                return _refusal(HTTPStatus.FORBIDDEN, error.code, str(error))
-            case _:
-                return _refusal(HTTPStatus.CONFLICT, error.code, str(error))
-
-    @app.errorhandler(Retryable)
-    @app.errorhandler(OutcomeUnknown)
-    def unavailable(error: Exception) -> tuple[Response, int]:
-        _LOG.error("request %s could not be served: %s", g.request_id, error)
-        reason = "the database cannot be reached; send it again"
-        return _refusal(HTTPStatus.SERVICE_UNAVAILABLE, "UNAVAILABLE", reason)
-
-    @app.errorhandler(HTTPException)
-    def refused(error: HTTPException) -> tuple[Response, int]:
-        status = HTTPStatus(error.code or HTTPStatus.INTERNAL_SERVER_ERROR)
-        return _refusal(status, status.name, status.description or status.phrase)
-
-    @app.errorhandler(Exception)
-    def failed(error: Exception) -> tuple[Response, int]:
-        _LOG.error("request %s to %s failed", g.request_id, request.endpoint, exc_info=error)
-        status = HTTPStatus.INTERNAL_SERVER_ERROR
-        return _refusal(status, "INTERNAL_ERROR", "an error that was not foreseen; see the log")
-
-
-def _refusal(
-    status: HTTPStatus, code: str, reason: str, errors: Mapping[str, list[str]] | None = None
-) -> tuple[Response, int]:
-    body: dict[str, object] = {
-        "status": "error" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "rejected",
-        "code": code,
-        "reason": reason,
-        "request_id": g.request_id,
-    }
-    if errors is not None:
-        body["errors"] = errors
-    return jsonify(body), status

@@ -64,6 +64,7 @@ TRADES = f"""
 SELECT {_TRADE} FROM trades AS t JOIN portfolio_positions AS p ON p.key = t.position_key
 WHERE (%(before)s IS NULL OR t.id < %(before)s)
   AND (%(instrument)s IS NULL OR t.instrument = %(instrument)s)
+  AND (%(strategy)s IS NULL OR t.strategy_id = %(strategy)s)
 ORDER BY t.id DESC LIMIT %(limit)s"""  # noqa: S608
 
 # A page of the ledger.
@@ -148,10 +149,19 @@ class History(Intents):
         )
 
     def trades(
-        self, limit: int, before: int | None = None, instrument: str | None = None
+        self,
+        limit: int,
+        before: int | None = None,
+        instrument: str | None = None,
+        strategy_id: int | None = None,
     ) -> list[TradeRow]:
         """A page of closed lots."""
-        asked = {"before": before, "limit": limit, "instrument": instrument}
+        asked = {
+            "before": before,
+            "limit": limit,
+            "instrument": instrument,
+            "strategy": strategy_id,
+        }
         return [from_row(TradeRow, row) for row in self.rows(TRADES, asked)]
 
     def ledger(self, limit: int, before: int | None = None) -> list[LedgerRow]:

@@ -3,11 +3,16 @@
 from core.db_state_manager.capital import Capital
 from core.db_state_manager.history import History
 from core.db_state_manager.operation import Operation
+from core.db_state_manager.operators import Operators
 from core.db_state_manager.outbox import Outbox
+from core.db_state_manager.overview import Overview
 from core.db_state_manager.signals import SignalJournal
+from core.db_state_manager.strategies import Strategies
 
 
-class DatabaseStateManager(SignalJournal, History, Capital, Operation, Outbox):
+class DatabaseStateManager(
+    SignalJournal, History, Overview, Capital, Strategies, Operation, Operators, Outbox
+):
     """The database: `DatabaseStateManager(dsn, pool_size, clock, stops)`.
 
     Each room of the package holds its part of the methods and their SQL. All of them raise

@@ -2,6 +2,8 @@
 
 from datetime import datetime
 
+from collections.abc import Iterable
+
 from psycopg2.extensions import cursor as Cursor
 
 from core.db_state_manager.connection import Database, fetch_one
@@ -70,10 +72,7 @@ class Operation(Database):
 
     def control_of(self, instrument: str) -> ControlState:
         """What an instrument may do: the stricter of its own control and the global one."""
-        states = [
-            control.state for control in self.controls() if control.scope in (GLOBAL, instrument)
-        ]
-        return max(states, key=_STRICTNESS.index, default=ControlState.ACTIVE)
+        return in_force(self.controls(), instrument)
 
     def lock_instrument(self, instrument: str, code: str, reason: str, who: str) -> bool:
         """Take no entries in an instrument. False when it is locked for that code already."""
@@ -125,6 +124,12 @@ def unlock_instrument(cursor: Cursor, instrument: str, code: str, who: str, at: 
     if unlocked:
         append_event(cursor, "INSTRUMENT_UNLOCKED", instrument, {"code": code}, at)
     return unlocked
+
+
+def in_force(controls: Iterable[TradingControl], instrument: str) -> ControlState:
+    """The stricter of an instrument's own control and the global one."""
+    states = [control.state for control in controls if control.scope in (GLOBAL, instrument)]
+    return max(states, key=_STRICTNESS.index, default=ControlState.ACTIVE)
 
 
 def _number(cursor: Cursor, query: str, values: tuple[object, ...]) -> int:

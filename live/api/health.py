@@ -5,33 +5,47 @@ Neither answer says anything of the account, of addresses or of secrets.
 
 from http import HTTPStatus
 
-from flask import Blueprint, Response, jsonify
+from flask import Response, jsonify
+from marshmallow import Schema, fields
 from psycopg2.errors import UndefinedTable
 
 from core.db_state_manager import DatabaseStateManager
 from core.errors import OutcomeUnknown, Retryable
 from core.migrations import read_migrations
+from live.api.rest import Room
 
 # What the schema was made of.
 APPLIED = "SELECT version, sha256 FROM schema_migrations ORDER BY version"
 
 
-def health_blueprint(store: DatabaseStateManager) -> Blueprint:
-    """GET /health and /ready."""
-    blueprint = Blueprint("health", __name__)
+class Condition(Schema):
+    """How it is, and where it is not well, why."""
 
-    @blueprint.get("/health")
+    status = fields.String(required=True)
+    reason = fields.String()
+
+
+def health_room(store: DatabaseStateManager) -> Room:
+    """GET /health and /ready."""
+    room = Room("health", __name__, description="Does it run, and may alerts be sent to it")
+
+    @room.get_from("/health", Condition)
+    @room.told(security=[])
     def health() -> Response:
+        """The process answers."""
         return jsonify(status="ok")
 
-    @blueprint.get("/ready")
+    @room.get_from("/ready", Condition)
+    @room.also_answers(503, Condition)
+    @room.told(security=[])
     def ready() -> tuple[Response, int]:
+        """The database is there, with this program's schema."""
         problem = _problem(store)
         if problem is None:
             return jsonify(status="ready"), HTTPStatus.OK
         return jsonify(status="not ready", reason=problem), HTTPStatus.SERVICE_UNAVAILABLE
 
-    return blueprint
+    return room
 
 
 def _problem(store: DatabaseStateManager) -> str | None:

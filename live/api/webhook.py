@@ -13,7 +13,8 @@ from datetime import datetime
 from http import HTTPStatus
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 
-from flask import Blueprint, Response, g, jsonify, request
+from flask import Response, g, jsonify, request
+from marshmallow import Schema, fields
 
 from core.db_state_manager import DatabaseStateManager
 from core.db_state_manager.records import Journalled
@@ -22,6 +23,7 @@ from core.errors import OutcomeUnknown
 from core.ports import Clock
 from core.webhook_parser import Alert, fingerprint, parse_alert_text
 from live.access import Access, CallerRefused, Role
+from live.api.rest import Room
 from live.duplicates import DuplicateDetector
 
 Waiter = Callable[[int], Journalled | None]
@@ -29,6 +31,7 @@ Network = IPv4Network | IPv6Network
 
 SECRET_HEADER = "X-Webhook-Token"  # noqa: S105 - the name of a header
 
+_ALERT = {"required": True, "content": {"application/json": {"schema": {"type": "object"}}}}
 _FIRST_LOOK_S, _LONGEST_PAUSE_S = 0.005, 0.08
 _LOG = logging.getLogger(__name__)
 
@@ -135,17 +138,33 @@ def polling(store: DatabaseStateManager, clock: Clock, wait_s: float) -> Waiter:
     return wait
 
 
-def webhook_blueprint(desk: AlertDesk) -> Blueprint:
-    """POST /webhook, with the secret in the path, a header or the body."""
-    blueprint = Blueprint("webhook", __name__)
+class AlertAnswer(Schema):
+    """How an alert stands; a duplicate is told by the first signal's id and outcome."""
 
-    @blueprint.post("/webhook")
-    @blueprint.post("/webhook/<secret>")
+    status = fields.String(required=True)
+    signal_id = fields.Integer(required=True)
+    request_id = fields.String(required=True)
+    code = fields.String()
+    reason = fields.String()
+    lots = fields.Integer()
+    limiter = fields.String()
+    details = fields.Dict()
+
+
+def webhook_room(desk: AlertDesk) -> Room:
+    """POST /webhook, with the secret in the path, a header or the body."""
+    room = Room("webhook", __name__, description="Where alerts come in")
+
+    @room.on("POST", "/webhook/<secret>", AlertAnswer)
+    @room.on("POST", "/webhook", AlertAnswer)
+    @room.also_answers(202, AlertAnswer)
+    @room.told(requestBody=_ALERT, security=[{"secret": []}])
     def receive_alert(secret: str | None = None) -> tuple[Response, int]:
+        """Take an alert, whatever content type it names."""
         shown = secret or request.headers.get(SECRET_HEADER)
         return _answer(desk.receive(Delivery(request.get_data(), shown, request.remote_addr)))
 
-    return blueprint
+    return room
 
 
 def _answer(kept: Journalled) -> tuple[Response, int]:

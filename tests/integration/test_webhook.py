@@ -691,6 +691,6 @@ def test_an_error_that_nobody_foresaw_tells_nothing_but_where_to_look(
     def broken() -> str:
         raise RuntimeError(SECRET)
 
-    response = app.test_client().get("/broken")
+    response = app.test_client().get("/broken", headers={"Authorization": f"Bearer {VIEWER}"})
     assert (response.status_code, said(response)["code"]) == (500, "INTERNAL_ERROR")
     assert SECRET not in response.get_data(as_text=True)

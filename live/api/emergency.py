@@ -1,0 +1,78 @@
+"""The emergency switch: thrown at once, for everything or one instrument, and kept over restarts.
+
+HALTED, which a stop means unless it says otherwise, sends nothing at all, the exits of our own
+stops included; REDUCING lets positions be closed and nothing be opened.
+"""
+
+from dataclasses import dataclass
+
+from marshmallow import fields, validate
+
+from core.db_state_manager.operation import GLOBAL, in_force
+from core.db_state_manager.records import TradingControl
+from core.db_state_manager.states import ControlState
+from live.api.guard import audited
+from live.api.refusals import ArgumentsInvalid
+from live.api.rest import Room
+from live.api.schemas import Asked, schema_of, text
+from live.web_parts import WebParts
+
+_STOPS = [ControlState.REDUCING.value, ControlState.HALTED.value]
+
+
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """What one instrument may do: the stricter of its own control and the global one."""
+
+    instrument: str
+    state: ControlState
+
+
+@dataclass(frozen=True, slots=True)
+class Controls:
+    """What was set in each scope, and what that comes to."""
+
+    controls: tuple[TradingControl, ...]
+    in_force: tuple[InForce, ...]
+
+
+class ResumeAsked(Asked):
+    """Why trading goes on, and where: GLOBAL, or an instrument."""
+
+    reason = text(500, required=True)
+    scope = text(40, load_default=GLOBAL)
+
+
+class StopAsked(ResumeAsked):
+    """Why trading stops, where, and how far."""
+
+    state = fields.String(load_default=ControlState.HALTED.value, validate=validate.OneOf(_STOPS))
+
+
+def emergency_room(parts: WebParts) -> Room:
+    """POST /emergency/stop and /emergency/resume."""
+    room = Room("emergency", __name__, description="The emergency switch")
+
+    @room.on("POST", "/emergency/stop", schema_of(Controls), body=StopAsked)
+    def stop(reason: str, scope: str, state: str) -> Controls:
+        """Stop trading everywhere, or in one instrument."""
+        return _throw(parts, ControlState(state), reason, scope)
+
+    @room.on("POST", "/emergency/resume", schema_of(Controls), body=ResumeAsked)
+    def resume(reason: str, scope: str) -> Controls:
+        """Go on. What was stopped for one instrument goes on when that is asked for."""
+        return _throw(parts, ControlState.ACTIVE, reason, scope)
+
+    return room
+
+
+def _throw(parts: WebParts, state: ControlState, reason: str, scope: str) -> Controls:
+    if scope != GLOBAL and scope not in parts.instruments:
+        known = ", ".join((GLOBAL, *parts.instruments))
+        raise ArgumentsInvalid({"scope": [f"must be one of: {known}"]})
+    who = audited(parts.store, reason, state=state, scope=scope)
+    parts.store.set_control(state, reason, who, scope)
+    controls = tuple(parts.store.controls())
+    return Controls(
+        controls, tuple(InForce(name, in_force(controls, name)) for name in parts.instruments)
+    )
