@@ -48,7 +48,8 @@ class Booker:
 
     def entry(self, intent: Intent, legs: Sequence[Leg], at: datetime) -> Booking:
         """The layer that an entry's legs came to. Raises Rejected for what cannot be one."""
-        opened = _traded([leg for leg in legs if leg.purpose is LegPurpose.OPEN])
+        backs = [leg for leg in legs if leg.purpose is LegPurpose.UNWIND]
+        opened = _traded([leg for leg in legs if leg.purpose is LegPurpose.OPEN], backs)
         decision = intent.decision
         inputs, stop = decision.inputs, decision.initial_stop
         if inputs is None or stop is None or intent.layer is None:
@@ -148,8 +149,14 @@ class Booker:
         return self._spec.point_value(leg.quantity // leg.lots)
 
 
-def _traded(legs: Sequence[Leg]) -> _Traded:
-    lots = min((_lots(leg, leg.filled_quantity) for leg in legs), default=0)
+def _traded(legs: Sequence[Leg], backs: Sequence[Leg] = ()) -> _Traded:
+    """What was had of all `legs` and not given back by one of `backs`."""
+    kept = [
+        _lots(leg, leg.filled_quantity)
+        - sum(_lots(back, back.filled_quantity) for back in backs if back.symbol == leg.symbol)
+        for leg in legs
+    ]
+    lots = min(kept, default=0)
     return _Traded(tuple(legs), lots, _price(legs) if lots else Decimal(0))
 
 

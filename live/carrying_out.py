@@ -1,24 +1,31 @@
-"""An intent is carried out to its end: worked, then booked or cancelled, or left for a look.
+"""An intent is carried out from whatever state it is in, by one owner at a time, to its end.
 
-What is naked or unknown stays an active intent, which keeps everything else of that instrument
-out until it is resolved.
+Beginning, going on and recovering are one function: what is unknown is resolved first, then what
+is missing is traded, then what was traded is booked. What is naked, unknown or still chased stays
+an active intent, which keeps everything else of that instrument out; it is let go, so that whoever
+sweeps up next goes on with it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from core.charges import ChargeSchedule
 from core.db_state_manager import DatabaseStateManager
 from core.db_state_manager.intents import Completion
 from core.db_state_manager.records import Intent, Leg
-from core.db_state_manager.states import IntentAction, IntentState
-from core.errors import Rejected
+from core.db_state_manager.states import ACTIVE_INTENTS, IntentAction, IntentState, LegPurpose
+from core.errors import OutcomeUnknown, Rejected, Retryable
 from core.instruments import InstrumentKind, InstrumentSpec
 from core.ports import Clock
 from live.booking import Booker, Booking
-from live.order_executor import Outcome, SimpleLimitExecutor, SyntheticFuturesExecutor, Worked
+from live.exit_chase import ExitChaser
+from live.order_executor import Outcome, SimpleLimitExecutor, Worked
+from live.order_search import OrderSearch
+from live.synthetic_futures import SyntheticFuturesExecutor
 
-_UNRESOLVED = (Outcome.NAKED, Outcome.UNKNOWN)
+_PLANNED = (LegPurpose.OPEN, LegPurpose.CLOSE)
+UNRESOLVED = (Outcome.NAKED, Outcome.UNKNOWN, Outcome.CHASING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,51 +38,96 @@ class CarriedOut:
 
 
 class IntentCarrier:
-    """Carries out entries and exits. Rolls are carried out elsewhere."""
+    """Carries out entries and exits for one owner. Rolls are carried out elsewhere."""
 
     def __init__(
         self,
         store: DatabaseStateManager,
-        leg_executor: SimpleLimitExecutor,
+        legs: SimpleLimitExecutor,
+        chaser: ExitChaser,
+        search: OrderSearch,
         specs: Mapping[str, InstrumentSpec],
         charges: ChargeSchedule,
         clock: Clock,
+        owner: str,
+        lease_s: float = 30.0,
     ) -> None:
+        """`owner` is the sender's; somebody else renews its leases while the work goes on."""
         self._store = store
-        self._single = leg_executor
-        self._synthetic = SyntheticFuturesExecutor(store, leg_executor)
+        self._legs = legs
+        self._chaser = chaser
+        self._synthetic = SyntheticFuturesExecutor(store, legs, chaser, owner)
+        self._search = search
         self._specs = specs
         self._charges = charges
         self._clock = clock
+        self._owner = owner
+        self._lease_s = lease_s
 
-    def carry_out(self, intent: Intent) -> CarriedOut:
-        """Work a reserved intent. Raises Rejected for one that has been begun or ended before."""
-        is_new = self._store.intent(intent.id).state is IntentState.RESERVED
-        if not is_new or not self._store.move_intent(intent.id, IntentState.WORKING):
-            raise Rejected("INTENT_BEGUN", f"intent {intent.id} has been begun: resolve it")
-        worked = self._work(intent)
-        if worked.outcome in _UNRESOLVED:
-            return CarriedOut(worked.outcome, worked.reason, None)
-        return CarriedOut(worked.outcome, worked.reason, self.finish(intent, worked.reason))
+    def carry_out(self, intent: Intent, most_passes: int | None = None) -> CarriedOut:
+        """Bring an intent to its end, or as far as it goes now.
 
-    def finish(self, intent: Intent, reason: str) -> Completion | None:
+        An exit is chased until it is filled, or through `most_passes` of each leg. Raises Rejected
+        for an intent that has ended (INTENT_ENDED), that another owner works (INTENT_HELD) or has
+        taken meanwhile (FENCED), and what the database raises; then the intent is as a crash would
+        have left it, for the next one to carry on.
+        """
+        if intent.action is IntentAction.ROLL:
+            raise Rejected("IS_A_ROLL", f"intent {intent.id} is a roll: it is carried out as one")
+        with self._holding(intent):
+            intent = self._store.intent(intent.id)
+            if intent.state is IntentState.RESERVED:
+                self._store.move_intent(intent.id, IntentState.WORKING, owner=self._owner)
+            elif unknown := self._search.resolve(intent):
+                reason = "; ".join(unknown.values())
+                self._store.leave_unknown(intent.id, list(unknown), reason, self._owner)
+                return CarriedOut(Outcome.UNKNOWN, reason, None)
+            else:
+                self._store.settle_unknown(intent.id, self._owner)
+            worked = self._work(intent, most_passes)
+            if worked.outcome in UNRESOLVED:
+                return CarriedOut(worked.outcome, worked.reason, None)
+            return CarriedOut(worked.outcome, worked.reason, self._finish(intent, worked.reason))
+
+    @contextmanager
+    def _holding(self, intent: Intent) -> Iterator[None]:
+        """Own the intent meanwhile."""
+        if not self._store.take_intent(intent.id, self._owner, self._lease_s):
+            state = self._store.intent(intent.id).state
+            if state in ACTIVE_INTENTS:
+                raise Rejected("INTENT_HELD", f"intent {intent.id} is worked by another owner")
+            raise Rejected("INTENT_ENDED", f"intent {intent.id} has ended: {state}")
+        try:
+            yield
+        finally:
+            self._let_go(intent)
+
+    def _let_go(self, intent: Intent) -> None:
+        try:
+            self._store.release_intent(intent.id, self._owner)
+        except (Retryable, OutcomeUnknown):
+            return  # The lease ends by itself.
+
+    def _finish(self, intent: Intent, reason: str) -> Completion | None:
         """Book what the legs came to; None, and the intent cancelled, where nothing was traded."""
         legs = self._store.legs(intent.id)
         if not any(leg.filled_quantity for leg in legs):
-            self._store.cancel_intent(intent.id, reason)
+            self._store.cancel_intent(intent.id, reason, self._owner)
             return None
         booking = self._booking(intent, legs)
-        return self._store.complete_intent(intent.id, booking.events, booking.beside)
+        return self._store.complete_intent(
+            intent.id, booking.events, booking.beside, owner=self._owner
+        )
 
-    def _work(self, intent: Intent) -> Worked:
+    def _work(self, intent: Intent, most_passes: int | None) -> Worked:
         """Contract after contract; what cannot be had of one does not keep the next from it."""
-        legs = self._store.legs(intent.id)
         is_synthetic = self._specs[intent.instrument].kind is InstrumentKind.SYNTHETIC
         size = 2 if is_synthetic else 1
+        planned = [leg for leg in self._store.legs(intent.id) if leg.purpose in _PLANNED]
         had: list[Worked] = []
-        for place in range(0, len(legs), size):
-            worked = self._work_contract(intent, legs[place : place + size])
-            if worked.outcome in _UNRESOLVED:
+        for place in range(0, len(planned), size):
+            worked = self._work_contract(intent, planned[place : place + size], most_passes)
+            if worked.outcome in UNRESOLVED:
                 return worked
             had.append(worked)
         quantity = sum(worked.quantity for worked in had)
@@ -84,11 +136,17 @@ class IntentCarrier:
             return Worked(Outcome.FILLED, quantity)
         return Worked(Outcome.PARTLY_FILLED if quantity else Outcome.NOT_FILLED, quantity, reason)
 
-    def _work_contract(self, intent: Intent, legs: list[Leg]) -> Worked:
+    def _work_contract(self, intent: Intent, legs: list[Leg], most_passes: int | None) -> Worked:
+        is_entry = intent.action is IntentAction.ENTRY
         if len(legs) == 1:
-            return self._single.work(intent, legs[0], legs[0].quantity)
+            (leg,) = legs
+            if is_entry:
+                return self._legs.work(intent, leg, leg.quantity)
+            return self._chaser.work(intent, leg, leg.quantity, most_passes)
         first, second = legs
-        return self._synthetic.work(intent, first, second)
+        if is_entry:
+            return self._synthetic.enter(intent, first, second)
+        return self._synthetic.leave(intent, first, second, most_passes)
 
     def _booking(self, intent: Intent, legs: list[Leg]) -> Booking:
         booker, at = Booker(self._specs[intent.instrument], self._charges), self._clock.now()

@@ -1,87 +1,74 @@
 """Legs are worked with limit orders to a known end: filled, ended at the broker, or unknown.
 
-A price starts at the touch and is improved step by step up to a cap, never at the market. A
-resting order is exposure, so it is watched, then cancelled, then looked at again. What filled is
-the sum of the trade book's rows, committed before anything else is sent. A synthetic future has
-both legs, or neither, or is NAKED and says so.
+Work starts from what is stored and not from a plan: an order that lives is watched and improved
+on, and a new one is sent only for the rest and only after the old one is proven dead. So the same
+call begins work, goes on with it, and takes it over from a process that died. What filled is
+committed before anything else is sent.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from datetime import timedelta
+from decimal import Decimal
 from enum import StrEnum
 
-from brokers.fills import fills_of
-from brokers.messages import Contract, OrderRow, OrderStatus
+from brokers.messages import Contract
 from brokers.port import Broker
 from core.db_state_manager import DatabaseStateManager
-from core.db_state_manager.records import Intent, Leg, LegPlan
-from core.db_state_manager.states import IntentState, LegPurpose, LegState, OrderState, Side
+from core.db_state_manager.ownership import Fenced
+from core.db_state_manager.records import Intent, Leg
+from core.db_state_manager.states import (
+    FINISHED_ORDERS,
+    IntentAction,
+    LegPurpose,
+    LegState,
+    Side,
+)
 from core.errors import Halted, OutcomeUnknown, PortfolioError, Rejected, Retryable
 from core.ports import Clock
-from live.expiry_utils import opposite
-from live.sending import OrderSender, SentOrder
-
-_LOOKS_BEFORE_BELIEF = 2
-_ENDS = {
-    OrderStatus.CANCELLED: OrderState.CANCELLED,
-    OrderStatus.REJECTED: OrderState.REJECTED,
-}
+from live.ladder import Ladder, is_better
+from live.order_watch import OrderWatch
+from live.sending import OrderSender
 
 
 class Outcome(StrEnum):
-    """What working came to. NAKED: one leg of two is held. UNKNOWN: an order may still live."""
+    """What working came to.
+
+    NAKED: one leg of two is held. UNKNOWN: an order may still live. CHASING: an exit is not filled
+    yet, and the passes it was given are over. These three leave the intent active.
+    """
 
     FILLED = "FILLED"
     PARTLY_FILLED = "PARTLY_FILLED"
     NOT_FILLED = "NOT_FILLED"
     NAKED = "NAKED"
     UNKNOWN = "UNKNOWN"
+    CHASING = "CHASING"
 
 
 @dataclass(frozen=True, slots=True)
 class Worked:
-    """`quantity` was had, of a leg or of both legs together; `reason` says why not more."""
+    """`quantity` was had in all, of a leg or of both legs together; `reason` says why not more.
+
+    `halted` is true where the operator's stop, or a lock, keeps orders from being sent.
+    """
 
     outcome: Outcome
     quantity: int
     reason: str = ""
+    halted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Ladder:
-    """How a price is improved, and when that ends.
+class _Start:
+    """Where a pass begins: the touch then, and the contract's tick."""
 
-    From the touch in `steps` of `step_s` each, by no more in all than `cap_fraction` of the touch
-    or `cap_ticks`, whichever is more. After the cancel an end is awaited for `settle_s`.
-    """
-
-    steps: int = 5
-    step_s: float = 2.0
-    poll_s: float = 0.25
-    settle_s: float = 10.0
-    cap_fraction: Decimal = Decimal("0.002")
-    cap_ticks: int = 5
-
-    def price(
-        self, side: Side, touch: Decimal, start: Decimal, step: int, tick: Decimal
-    ) -> Decimal:
-        """The limit at `step`: the touch of now, within that step's share of the cap."""
-        cap = max(self.cap_fraction * start, self.cap_ticks * tick)
-        allowed = cap * min(step, self.steps) / self.steps
-        if side is Side.BUY:
-            return on_tick(side, min(touch, start + allowed), tick)
-        return on_tick(side, max(touch, start - allowed), tick)
-
-
-def on_tick(side: Side, price: Decimal, tick: Decimal) -> Decimal:
-    """The tick that never pays more, or takes less, than `price`; at least one tick."""
-    rounding = ROUND_FLOOR if side is Side.BUY else ROUND_CEILING
-    return max((price / tick).quantize(Decimal(1), rounding) * tick, tick)
+    touch: Decimal
+    tick: Decimal
 
 
 class SimpleLimitExecutor:
-    """Works one leg."""
+    """Works one leg, one pass of the ladder at a time."""
 
     def __init__(
         self,
@@ -91,73 +78,129 @@ class SimpleLimitExecutor:
         clock: Clock,
         wait: Callable[[float], None],
         ladder: Ladder,
+        entry_patience_s: float = 60.0,
     ) -> None:
-        """`wait` lets so many seconds pass."""
+        """`wait` lets so many seconds pass; what it raises ends the work as a crash would.
+
+        An entry is not worked for longer than `entry_patience_s` after it was decided.
+        """
         self._store = store
         self._sender = sender
         self._broker = broker
         self._clock = clock
         self._wait = wait
         self._ladder = ladder
+        self._entry_patience = timedelta(seconds=entry_patience_s)
 
-    def work(self, intent: Intent, leg: Leg, quantity: int) -> Worked:
-        """Trade `quantity` of a leg, or as much of it as can be had."""
+    def work(
+        self, intent: Intent, leg: Leg, quantity: int, cap_fraction: Decimal | None = None
+    ) -> Worked:
+        """Trade a leg until it has `quantity` in all, or as much of that as one pass gets.
+
+        Raises Fenced, and what the database raises.
+        """
+        ladder = self._ladder if cap_fraction is None else self._ladder.capped(cap_fraction)
+        watch = self._living(intent, leg)
+        over = self._is_over(intent, leg)
+        if watch is None and (over or self._had(leg) >= quantity):
+            return self._settled(leg, quantity, over)
         try:
-            contract = Contract(leg.symbol, leg.exchange)
-            tick = self._broker.symbol(contract).tick
-            start = self._touch(leg)
-            price = self._ladder.price(leg.side, start, start, 0, tick)
-            sent = self._send(intent, leg, quantity, price)
+            start = self._start(leg)
+            if watch is None:
+                watch = self._begin(intent, leg, quantity - self._had(leg), start, ladder)
         except OutcomeUnknown as error:
-            return Worked(Outcome.UNKNOWN, 0, str(error))
+            return Worked(Outcome.UNKNOWN, self._had(leg), str(error))
+        except Fenced:
+            raise
         except (Rejected, Retryable, Halted) as error:
-            self._store.move_leg(leg.id, LegState.CANCELLED)
-            return Worked(Outcome.NOT_FILLED, 0, str(error))
-        watch = _Watch(self._store, self._broker, sent)
-        self._improve(intent, leg, watch, start, tick)
+            if watch is None:
+                return self._settled(leg, quantity, str(error), halted=isinstance(error, Halted))
+            start = None
+        return self._worked(intent, leg, quantity, watch, start, ladder)
+
+    def rests(self, intent: Intent, leg: Leg) -> bool:
+        """Whether an order of the leg lives at the broker."""
+        return self._living(intent, leg) is not None
+
+    def _worked(
+        self,
+        intent: Intent,
+        leg: Leg,
+        quantity: int,
+        watch: OrderWatch,
+        start: _Start | None,
+        ladder: Ladder,
+    ) -> Worked:
+        """Bring an order that lives to its end."""
+        if start is not None:
+            self._improve(intent, leg, watch, start, ladder)
         if not watch.ended:
             self._withdraw(watch)
         if not watch.ended:
+            sent = watch.sent
             reason = f"order {sent.order_id} came to no end in {self._ladder.settle_s:g} s"
             self._sender.give_up(intent, sent.row, reason)
-            return Worked(Outcome.UNKNOWN, watch.filled, reason)
-        return self._settled(leg, quantity, watch)
+            return Worked(Outcome.UNKNOWN, self._had(leg), reason)
+        return self._settled(leg, quantity, watch.trouble or self._is_over(intent, leg))
 
-    def _send(self, intent: Intent, leg: Leg, quantity: int, price: Decimal) -> SentOrder:
-        """Send; what surely did not arrive is sent anew while the leg's time lasts."""
-        deadline = self._clock.monotonic() + self._ladder.steps * self._ladder.step_s
+    def _living(self, intent: Intent, leg: Leg) -> OrderWatch | None:
+        """The leg's order that has a name and no end, to be watched."""
+        for order in self._store.orders(intent.id):
+            is_living = order.order_id is not None and order.state not in FINISHED_ORDERS
+            if order.leg_id == leg.id and is_living:
+                sent = self._sender.sent_before(intent, leg, order)
+                return OrderWatch(self._store, self._broker, sent, order.filled_quantity)
+        return None
+
+    def _is_over(self, intent: Intent, leg: Leg) -> str:
+        """Why no exposure is taken on any more; nothing for what reduces it."""
+        if leg.purpose is not LegPurpose.OPEN or intent.action is not IntentAction.ENTRY:
+            return ""
+        if self._store.cancel_requested(intent.id):
+            return "the rest of the entry was called off"
+        if self._clock.now() - intent.created_at > self._entry_patience:
+            return f"the entry is older than {self._entry_patience.total_seconds():g} s"
+        return ""
+
+    def _begin(
+        self, intent: Intent, leg: Leg, quantity: int, start: _Start, ladder: Ladder
+    ) -> OrderWatch:
+        """Send; what surely did not arrive is sent anew while the pass lasts."""
+        price = ladder.price(leg.side, start.touch, start.touch, 0, start.tick)
+        deadline = self._clock.monotonic() + ladder.steps * ladder.step_s
         while True:
             try:
-                return self._sender.send(intent, leg, quantity, price)
+                sent = self._sender.send(intent, leg, quantity, price)
+                return OrderWatch(self._store, self._broker, sent)
             except Retryable:
-                if self._clock.monotonic() >= deadline:
+                if self._clock.monotonic() >= deadline or self._is_over(intent, leg):
                     raise
-            self._wait(self._ladder.poll_s)
+            self._wait(ladder.poll_s)
 
     def _improve(
-        self, intent: Intent, leg: Leg, watch: "_Watch", start: Decimal, tick: Decimal
+        self, intent: Intent, leg: Leg, watch: OrderWatch, start: _Start, ladder: Ladder
     ) -> None:
         """Watch the order, and give it a better price on the clock, until it or the time ends."""
         began = self._clock.monotonic()
         step = 0
         while not watch.look():
-            due = int((self._clock.monotonic() - began) / self._ladder.step_s)
-            if due > self._ladder.steps:
+            due = int((self._clock.monotonic() - began) / ladder.step_s)
+            if due > ladder.steps or self._is_over(intent, leg):
                 return
             if due > step:
                 step = due
-                if not self._step(intent, leg, watch, start, step, tick):
+                if not self._step(intent, leg, watch, start, step, ladder):
                     return
-            self._wait(self._ladder.poll_s)
+            self._wait(ladder.poll_s)
 
     def _step(
         self,
         intent: Intent,
         leg: Leg,
-        watch: "_Watch",
-        start: Decimal,
+        watch: OrderWatch,
+        start: _Start,
         step: int,
-        tick: Decimal,
+        ladder: Ladder,
     ) -> bool:
         """Improve the price. False when trading was stopped: then the order is to be withdrawn.
 
@@ -165,16 +208,18 @@ class SimpleLimitExecutor:
         filled, or stands at one of two prices within the cap.
         """
         try:
-            price = self._ladder.price(leg.side, self._touch(leg), start, step, tick)
-            if _is_better(leg.side, price, watch.sent.request.price):
+            price = ladder.price(leg.side, self._touch(leg), start.touch, step, start.tick)
+            if is_better(leg.side, price, watch.sent.request.price):
                 watch.sent = self._sender.reprice(intent, leg, watch.sent, price)
         except Halted:
             return False
+        except Fenced:
+            raise
         except (Rejected, Retryable, OutcomeUnknown):
             return True
         return True
 
-    def _withdraw(self, watch: "_Watch") -> None:
+    def _withdraw(self, watch: OrderWatch) -> None:
         """Cancel, and look until the order has come to an end or the time is over."""
         try:
             self._sender.cancel(watch.sent)
@@ -184,113 +229,29 @@ class SimpleLimitExecutor:
         while not watch.look() and self._clock.monotonic() < deadline:
             self._wait(self._ladder.poll_s)
 
-    def _settled(self, leg: Leg, quantity: int, watch: "_Watch") -> Worked:
-        if watch.filled == quantity:
-            self._store.move_leg(leg.id, LegState.FILLED)
-            return Worked(Outcome.FILLED, quantity)
-        reason = watch.trouble or f"{watch.filled} of {quantity} {leg.symbol} within the price cap"
-        if watch.filled:
-            self._store.move_leg(leg.id, LegState.PARTLY_FILLED)
-            return Worked(Outcome.PARTLY_FILLED, watch.filled, reason)
-        self._store.move_leg(leg.id, LegState.CANCELLED)
-        return Worked(Outcome.NOT_FILLED, 0, reason)
+    def _settled(self, leg: Leg, quantity: int, why: str, *, halted: bool = False) -> Worked:
+        """What the leg has now that no order of it lives."""
+        had = self._had(leg)
+        if had >= quantity:
+            whole = had == leg.quantity
+            self._store.move_leg(leg.id, LegState.FILLED if whole else LegState.PARTLY_FILLED)
+            return Worked(Outcome.FILLED, had)
+        reason = why or f"{had} of {quantity} {leg.symbol} within the price cap"
+        state = LegState.PARTLY_FILLED if had else LegState.CANCELLED
+        self._store.move_leg(leg.id, state)
+        outcome = Outcome.PARTLY_FILLED if had else Outcome.NOT_FILLED
+        return Worked(outcome, had, reason, halted)
+
+    def _had(self, leg: Leg) -> int:
+        """What the leg has in all, as stored now."""
+        return self._store.leg(leg.id).filled_quantity
+
+    def _start(self, leg: Leg) -> _Start:
+        contract = Contract(leg.symbol, leg.exchange)
+        return _Start(self._touch(leg), self._broker.symbol(contract).tick)
 
     def _touch(self, leg: Leg) -> Decimal:
         """The best price on the other side, or the last one where nobody is there."""
         quote = self._broker.quote(Contract(leg.symbol, leg.exchange))
         touch = quote.ask if leg.side is Side.BUY else quote.bid
         return quote.ltp if touch is None else touch
-
-
-class SyntheticFuturesExecutor:
-    """Works two legs of equal quantity as one: the second only for what the first had."""
-
-    def __init__(self, store: DatabaseStateManager, leg_executor: SimpleLimitExecutor) -> None:
-        self._store = store
-        self._legs = leg_executor
-
-    def work(self, intent: Intent, first: Leg, second: Leg) -> Worked:
-        """Trade both legs, or unwind what the second did not match.
-
-        On entry BUY CE, then SELL PE; on exit BUY PE, then SELL CE: the legs come in that order.
-        """
-        had = self._legs.work(intent, first, first.quantity)
-        if had.outcome is Outcome.UNKNOWN or not had.quantity:
-            if had.outcome is not Outcome.UNKNOWN:
-                self._store.move_leg(second.id, LegState.CANCELLED)
-            return Worked(had.outcome, 0, had.reason)
-        matched = self._legs.work(intent, second, had.quantity)
-        if matched.outcome is Outcome.UNKNOWN:
-            return matched
-        excess = had.quantity - matched.quantity
-        if excess:
-            undone = self._unwind(intent, first, excess)
-            if undone.outcome is Outcome.UNKNOWN:
-                return Worked(Outcome.UNKNOWN, matched.quantity, undone.reason)
-            if undone.quantity != excess:
-                return self._naked(intent, first, excess - undone.quantity, undone.reason, matched)
-        if matched.quantity == first.quantity:
-            return Worked(Outcome.FILLED, matched.quantity)
-        outcome = Outcome.PARTLY_FILLED if matched.quantity else Outcome.NOT_FILLED
-        return Worked(outcome, matched.quantity, matched.reason or had.reason)
-
-    def _unwind(self, intent: Intent, held: Leg, quantity: int) -> Worked:
-        lots = quantity * held.lots // held.quantity
-        back = LegPlan(
-            LegPurpose.UNWIND, opposite(held.side), held.symbol, held.exchange, lots, quantity
-        )
-        leg = self._store.add_legs(intent.id, [back])[-1]
-        return self._legs.work(intent, leg, quantity)
-
-    def _naked(self, intent: Intent, held: Leg, quantity: int, why: str, matched: Worked) -> Worked:
-        reason = f"{held.side} {quantity} {held.symbol} stands alone: {why}"
-        self._store.move_intent(intent.id, IntentState.NAKED, reason)
-        return Worked(Outcome.NAKED, matched.quantity, reason)
-
-
-class _Watch:
-    """What is known of one order. Each look books what is new, and believes an end late."""
-
-    def __init__(self, store: DatabaseStateManager, broker: Broker, sent: SentOrder) -> None:
-        self._store = store
-        self._broker = broker
-        self._seen: tuple[OrderStatus, int] | None = None
-        self._looks = 0
-        self.sent = sent
-        self.filled = 0
-        self.ended = False
-        self.trouble = ""
-
-    def look(self) -> bool:
-        """Read the order, then its trades; True once it has come to its end.
-
-        A read that failed is no news. An order is filled when the trade book holds all of it, and
-        cancelled or rejected when two looks agree on that and on what had filled.
-        """
-        try:
-            row = self._broker.order_status(self.sent.order_id)
-            fills = fills_of(self.sent.order_id, self._broker.tradebook())
-        except (Rejected, Retryable) as error:
-            self.trouble = str(error)
-            return False
-        if fills.quantity > self.filled and fills.average_price is not None:
-            self._store.book_fill(self.sent.row, fills.quantity, fills.average_price)
-            self.filled = fills.quantity
-        self.trouble = row.rejection_reason or ""
-        self.ended = self._is_over(row)
-        if self.ended and row.status in _ENDS:
-            self._store.move_order(self.sent.row, _ENDS[row.status], row.status_text)
-        return self.ended
-
-    def _is_over(self, row: OrderRow) -> bool:
-        if self.filled == self.sent.request.quantity:
-            return True
-        seen = (row.status, self.filled)
-        self._looks = self._looks + 1 if seen == self._seen else 1
-        self._seen = seen
-        is_whole = row.filled_quantity in (None, self.filled)
-        return row.status in _ENDS and is_whole and self._looks >= _LOOKS_BEFORE_BELIEF
-
-
-def _is_better(side: Side, price: Decimal, than: Decimal) -> bool:
-    return price > than if side is Side.BUY else price < than

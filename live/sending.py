@@ -3,7 +3,8 @@
 The kill switch and the locks are asked here and nowhere else, so no path can go round them and
 none can be stricter than meant: whatever reduces exposure passes while entries are stopped. An
 order is committed, with the order ids the broker knew before it, and only then sent. One whose
-outcome is unknown locks its instrument and is never sent again: somebody has to look first.
+outcome is unknown locks its instrument and is never sent again: somebody has to look first. Only
+the intent's owner gets as far as the broker, and not after a pause.
 """
 
 from dataclasses import dataclass, replace
@@ -12,12 +13,12 @@ from decimal import Decimal
 from brokers.messages import Action, Contract, OrderRequest
 from brokers.port import Broker
 from core.db_state_manager import DatabaseStateManager
-from core.db_state_manager.records import Intent, Leg, OrderPlan
+from core.db_state_manager.intents import ORDER_UNKNOWN
+from core.db_state_manager.records import Intent, Leg, OrderPlan, OrderRow
 from core.db_state_manager.states import (
     ControlState,
     IntentAction,
     IntentSource,
-    IntentState,
     LegPurpose,
     OrderState,
     PriceType,
@@ -25,8 +26,9 @@ from core.db_state_manager.states import (
 from core.errors import Halted, OutcomeUnknown, PortfolioError, Rejected, Retryable
 from core.ports import Clock
 
-ORDER_UNKNOWN = "ORDER_UNKNOWN"
-_WHO = "order sender"
+__all__ = ["ORDER_UNKNOWN", "OrderSender", "SentOrder", "request_of", "tag_of"]
+
+_SEND_WITHIN_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +44,24 @@ class OrderSender:
     """Sends, re-prices and cancels for one account at one broker."""
 
     def __init__(
-        self, store: DatabaseStateManager, broker: Broker, broker_name: str, clock: Clock
+        self,
+        store: DatabaseStateManager,
+        broker: Broker,
+        broker_name: str,
+        clock: Clock,
+        owner: str,
     ) -> None:
+        """`owner` is for whom intents are held; a name for each piece of work, never shared."""
         self._store = store
         self._broker = broker
         self._broker_name = broker_name
         self._clock = clock
+        self._owner = owner
+
+    @property
+    def owner(self) -> str:
+        """For whom orders are sent."""
+        return self._owner
 
     def send(self, intent: Intent, leg: Leg, quantity: int, price: Decimal) -> SentOrder:
         """Send a limit order for `quantity` of a leg.
@@ -58,24 +72,30 @@ class OrderSender:
         """
         known = tuple(sorted(row.order_id for row in self._broker.orderbook()))
         self._check_allowed(intent, leg)
-        request = OrderRequest(
-            contract=Contract(leg.symbol, leg.exchange),
-            action=Action(leg.side.value),
-            quantity=quantity,
-            price=price,
-            tag=f"PM-{intent.id}-{leg.place}",
-        )
+        request = request_of(intent, leg, quantity, price)
         day = self._clock.now().date()
         plan = OrderPlan(leg.id, self._broker_name, day, quantity, PriceType.LIMIT, price, known)
-        row = self._store.record_send_intent(plan)
+        began_s = self._clock.monotonic()
+        row = self._store.record_send_intent(plan, self._owner)
+        if self._clock.monotonic() - began_s > _SEND_WITHIN_S:
+            reason = "not sent: this process was held up after it was written down"
+            self._end(row, OrderState.CANCELLED, reason)
+            raise Retryable(reason)
         return SentOrder(row, self._place(intent, row, request), request)
+
+    def sent_before(self, intent: Intent, leg: Leg, order: OrderRow) -> SentOrder:
+        """An order of a leg that the broker has named, by whomever it was sent."""
+        if order.order_id is None:
+            raise ValueError(f"order {order.id} has no name yet")
+        request = request_of(intent, leg, order.quantity, order.price)
+        return SentOrder(order.id, order.order_id, request)
 
     def reprice(self, intent: Intent, leg: Leg, sent: SentOrder, price: Decimal) -> SentOrder:
         """Move a working order to `price`. Raises Halted, and what the broker's modify raises."""
         self._check_allowed(intent, leg)
         request = replace(sent.request, price=price)
+        self._store.record_price(sent.row, price, self._owner)
         self._broker.modify_order(sent.order_id, request)
-        self._store.record_price(sent.row, price)
         return replace(sent, request=request)
 
     def cancel(self, sent: SentOrder) -> None:
@@ -84,9 +104,7 @@ class OrderSender:
 
     def give_up(self, intent: Intent, order: int, reason: str) -> None:
         """Leave an order as unknown, and its instrument locked until somebody has looked."""
-        self._store.lock_instrument(intent.instrument, ORDER_UNKNOWN, reason, _WHO)
-        self._store.mark_unknown(order, reason)
-        self._store.move_intent(intent.id, IntentState.UNKNOWN, reason)
+        self._store.leave_unknown(intent.id, [order], reason, self._owner)
 
     def _place(self, intent: Intent, row: int, request: OrderRequest) -> str:
         try:
@@ -95,10 +113,10 @@ class OrderSender:
             self._mark_unknown(intent, row, error)
             raise
         except Retryable as error:
-            self._store.move_order(row, OrderState.CANCELLED, f"not sent: {error}")
+            self._end(row, OrderState.CANCELLED, f"not sent: {error}")
             raise
         except (Rejected, Halted) as error:
-            self._store.move_order(row, OrderState.REJECTED, str(error))
+            self._end(row, OrderState.REJECTED, str(error))
             raise
         try:
             self._store.record_order_id(row, placed.order_id)
@@ -106,11 +124,18 @@ class OrderSender:
             raise OutcomeUnknown(f"order {placed.order_id} lives unrecorded: {error}") from error
         return placed.order_id
 
+    def _end(self, row: int, state: OrderState, reason: str) -> None:
+        """Keep that nothing is at the broker; until that is kept, nothing else is sent."""
+        try:
+            self._store.move_order(row, state, reason)
+        except (Retryable, OutcomeUnknown) as error:
+            raise OutcomeUnknown(f"{reason}; nor could that be kept: {error}") from error
+
     def _mark_unknown(self, intent: Intent, row: int, error: OutcomeUnknown) -> None:
         """Give the order up; a database that fails in this must not make it look unsent."""
         try:
             self.give_up(intent, row, str(error))
-        except Retryable as failed:
+        except (Retryable, OutcomeUnknown) as failed:
             raise OutcomeUnknown(f"{error}; nor could that be kept: {failed}") from error
 
     def _check_allowed(self, intent: Intent, leg: Leg) -> None:
@@ -123,6 +148,22 @@ class OrderSender:
             stops_all = lock.code == ORDER_UNKNOWN
             if lock.instrument == intent.instrument and (stops_all or not reduces):
                 raise Halted(f"{intent.instrument} is locked ({lock.code}): {lock.reason}")
+
+
+def tag_of(intent_id: int, place: int) -> str:
+    """The label of a leg's orders, which the sandbox's books show and live ones do not."""
+    return f"PM-{intent_id}-{place}"
+
+
+def request_of(intent: Intent, leg: Leg, quantity: int, price: Decimal) -> OrderRequest:
+    """A limit order for a leg."""
+    return OrderRequest(
+        contract=Contract(leg.symbol, leg.exchange),
+        action=Action(leg.side.value),
+        quantity=quantity,
+        price=price,
+        tag=tag_of(intent.id, leg.place),
+    )
 
 
 def _control_allows(control: ControlState, intent: Intent, reduces: bool) -> bool:

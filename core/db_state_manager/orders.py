@@ -38,6 +38,14 @@ SELECT l.id, l.intent_id, l.place, l.purpose, l.side, l.symbol, l.exchange, l.lo
 FROM order_legs AS l LEFT JOIN broker_orders AS o ON o.leg_id = l.id
 WHERE l.intent_id = %s GROUP BY l.id ORDER BY l.place"""
 
+# One leg with what its orders filled.
+LEG = """
+SELECT l.id, l.intent_id, l.place, l.purpose, l.side, l.symbol, l.exchange, l.lots, l.quantity,
+       l.state, coalesce(sum(o.filled_quantity), 0),
+       coalesce(sum(o.filled_quantity * o.average_price) / nullif(sum(o.filled_quantity), 0), 0)
+FROM order_legs AS l LEFT JOIN broker_orders AS o ON o.leg_id = l.id
+WHERE l.id = %s GROUP BY l.id"""
+
 # The contract's legs that an open layer was entered with.
 HELD_LEGS = """
 SELECT p.id, l.id, l.intent_id, l.place, l.purpose, l.side, l.symbol, l.exchange, l.lots,
@@ -138,6 +146,13 @@ class Orders(Ownership):
     def legs(self, intent_id: int) -> list[Leg]:
         """The legs of an intent in their order, with what they filled."""
         return [from_row(Leg, row) for row in self.rows(LEGS, (intent_id,))]
+
+    def leg(self, leg_id: int) -> Leg:
+        """One leg, with what it filled. Raises Rejected where there is none of that id."""
+        found = self.rows(LEG, (leg_id,))
+        if not found:
+            raise Rejected("UNKNOWN_LEG", f"there is no leg {leg_id}")
+        return from_row(Leg, found[0])
 
     def held_legs(self, instrument: str) -> dict[str, list[Leg]]:
         """By open position's id, the legs it was entered with: the contracts an exit must trade."""

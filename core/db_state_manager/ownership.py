@@ -31,8 +31,7 @@ HOLDER = "SELECT owner FROM order_intents WHERE id = %s FOR UPDATE"
 # An entry's turn is over.
 REQUEST_CANCEL = """
 UPDATE order_intents SET cancel_requested = true
-WHERE instrument = %s AND action = 'entry' AND state IN ('reserved', 'working', 'naked', 'unknown')
-"""
+WHERE id = %s AND action = 'entry' AND state IN ('reserved', 'working', 'naked', 'unknown')"""
 
 # Whether it is.
 CANCEL_REQUESTED = "SELECT cancel_requested FROM order_intents WHERE id = %s"
@@ -73,10 +72,13 @@ class Ownership(Database):
             cursor.execute(RELEASE, (intent_id, owner))
             return cursor.rowcount > 0
 
-    def request_cancel(self, instrument: str) -> bool:
-        """Ask whoever works an instrument's entry to stop. False where no entry is under way."""
+    def request_cancel(self, intent_id: int) -> bool:
+        """Ask whoever works an entry to stop. False for what has ended, and for what is no entry.
+
+        What it has bought until then stays.
+        """
         with self.transaction() as cursor:
-            cursor.execute(REQUEST_CANCEL, (instrument,))
+            cursor.execute(REQUEST_CANCEL, (intent_id,))
             return cursor.rowcount > 0
 
     def cancel_requested(self, intent_id: int) -> bool:

@@ -123,12 +123,12 @@ def test_an_entry_can_be_asked_to_stop_and_an_exit_cannot(database_url: str) -> 
     layer = entered(manager, opened(instrument=GOLD))
     entry, leaving = reserved_intent(manager, enter()), reserved_intent(manager, close(layer))
     assert not manager.cancel_requested(entry.id)
-    assert manager.request_cancel(BANK)
+    assert manager.request_cancel(entry.id)
     assert manager.cancel_requested(entry.id)
-    assert not manager.request_cancel(GOLD)
+    assert not manager.request_cancel(leaving.id)
     assert not manager.cancel_requested(leaving.id)
     manager.cancel_intent(entry.id, "as asked")
-    assert not manager.request_cancel(BANK)
+    assert not manager.request_cancel(entry.id)
 
 
 def test_an_unknown_order_locks_its_instrument_and_is_told_once(database_url: str) -> None:

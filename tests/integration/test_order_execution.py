@@ -22,7 +22,7 @@ from live.carrying_out import CarriedOut
 from live.order_executor import Outcome
 from live.sending import ORDER_UNKNOWN
 from tests.fixtures.database import MAKER
-from tests.fixtures.order_desk import Desk, open_desk
+from tests.fixtures.order_desk import Desk, nothing, open_desk
 from tests.fixtures.rules import BANK, GOLD
 
 CALL, PUT = "BANKNIFTY29DEC2658500CE", "BANKNIFTY29DEC2658500PE"
@@ -215,12 +215,15 @@ def test_an_order_whose_reply_is_lost_is_never_sent_again(desk: Desk, instrument
     assert desk.store.intent(intent.id).state is IntentState.UNKNOWN
     (lock,) = desk.store.instrument_locks()
     assert (lock.instrument, lock.code) == (instrument, ORDER_UNKNOWN)
-    with pytest.raises(Rejected, match="has been begun"):
-        desk.carrier.carry_out(intent)
     leg = desk.store.legs(intent.id)[0]
     with pytest.raises(Halted, match=ORDER_UNKNOWN):
         desk.sender.send(intent, leg, leg.quantity, Decimal(100))
     assert len(desk.orders()) == 1
+    desk.client.after = nothing
+    assert desk.carrier.carry_out(intent).outcome is Outcome.FILLED
+    assert desk.store.instrument_locks() == []
+    symbols = [row["symbol"] for row in desk.orders()]
+    assert len(symbols) == len(set(symbols)) == len(desk.held())
 
 
 def test_what_surely_did_not_arrive_is_sent_anew(desk: Desk) -> None:

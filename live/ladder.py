@@ -1,0 +1,59 @@
+"""How a price is improved: from the touch, step by step, up to a cap, and never at the market."""
+
+from dataclasses import dataclass, replace
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+
+from core.db_state_manager.states import Side
+
+
+@dataclass(frozen=True, slots=True)
+class Ladder:
+    """One pass over an order.
+
+    From the touch in `steps` of `step_s` each, by no more in all than `cap_fraction` of the touch
+    or `cap_ticks`, whichever is more. After the cancel an end is awaited for `settle_s`.
+    """
+
+    steps: int = 5
+    step_s: float = 2.0
+    poll_s: float = 0.25
+    settle_s: float = 10.0
+    cap_fraction: Decimal = Decimal("0.002")
+    cap_ticks: int = 5
+
+    def price(
+        self, side: Side, touch: Decimal, start: Decimal, step: int, tick: Decimal
+    ) -> Decimal:
+        """The limit at `step`: the touch of now, within that step's share of the cap."""
+        cap = max(self.cap_fraction * start, self.cap_ticks * tick)
+        allowed = cap * min(step, self.steps) / self.steps
+        if side is Side.BUY:
+            return on_tick(side, min(touch, start + allowed), tick)
+        return on_tick(side, max(touch, start - allowed), tick)
+
+    def capped(self, cap_fraction: Decimal) -> "Ladder":
+        """The same with another cap."""
+        return replace(self, cap_fraction=cap_fraction)
+
+
+@dataclass(frozen=True, slots=True)
+class Chase:
+    """How an exit is repeated until it is filled: each pass has the next cap, then the last one.
+
+    Passes begin `pass_s` apart at least, so that a broker that refuses is not flooded.
+    """
+
+    caps: tuple[Decimal, ...] = tuple(map(Decimal, ("0.002", "0.005", "0.01", "0.02", "0.05")))
+    pass_s: float = 10.0
+    pause_s: float = 1.0
+
+
+def on_tick(side: Side, price: Decimal, tick: Decimal) -> Decimal:
+    """The tick that never pays more, or takes less, than `price`; at least one tick."""
+    rounding = ROUND_FLOOR if side is Side.BUY else ROUND_CEILING
+    return max((price / tick).quantize(Decimal(1), rounding) * tick, tick)
+
+
+def is_better(side: Side, price: Decimal, than: Decimal) -> bool:
+    """Whether `price` is the one that fills sooner."""
+    return price > than if side is Side.BUY else price < than

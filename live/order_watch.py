@@ -1,0 +1,69 @@
+"""A resting order is exposure: it is looked at until its end is sure, and silence is no end.
+
+What filled is the sum of the trade book's rows. An order is filled when the trade book holds all
+of it, and cancelled or rejected when two looks agree on that and on what had filled.
+"""
+
+from decimal import Decimal
+
+from brokers.fills import fills_of
+from brokers.messages import OrderRow, OrderStatus
+from brokers.port import Broker
+from core.db_state_manager import DatabaseStateManager
+from core.db_state_manager.states import OrderState
+from core.errors import Rejected, Retryable
+from live.sending import SentOrder
+
+_LOOKS_BEFORE_BELIEF = 2
+_ENDS = {
+    OrderStatus.CANCELLED: OrderState.CANCELLED,
+    OrderStatus.REJECTED: OrderState.REJECTED,
+}
+
+
+class OrderWatch:
+    """What is known of one order. Each look books what is new, and believes an end late."""
+
+    def __init__(
+        self, store: DatabaseStateManager, broker: Broker, sent: SentOrder, filled: int = 0
+    ) -> None:
+        """`filled` is what of it had been booked before."""
+        self._store = store
+        self._broker = broker
+        self._seen: tuple[OrderStatus, int] | None = None
+        self._looks = 0
+        self.sent = sent
+        self.filled = filled
+        self.price: Decimal | None = None
+        self.ended = False
+        self.trouble = ""
+
+    def look(self) -> bool:
+        """Read the order, then its trades; True once it has come to its end.
+
+        A read that failed is no news.
+        """
+        try:
+            row = self._broker.order_status(self.sent.order_id)
+            fills = fills_of(self.sent.order_id, self._broker.tradebook())
+        except (Rejected, Retryable) as error:
+            self.trouble = str(error)
+            return False
+        if fills.quantity > self.filled and fills.average_price is not None:
+            self._store.book_fill(self.sent.row, fills.quantity, fills.average_price)
+            self.filled = fills.quantity
+        self.price = row.price
+        self.trouble = row.rejection_reason or ""
+        self.ended = self._is_over(row)
+        if self.ended and row.status in _ENDS:
+            self._store.move_order(self.sent.row, _ENDS[row.status], row.status_text)
+        return self.ended
+
+    def _is_over(self, row: OrderRow) -> bool:
+        if self.filled == self.sent.request.quantity:
+            return True
+        seen = (row.status, self.filled)
+        self._looks = self._looks + 1 if seen == self._seen else 1
+        self._seen = seen
+        is_whole = row.filled_quantity in (None, self.filled)
+        return row.status in _ENDS and is_whole and self._looks >= _LOOKS_BEFORE_BELIEF

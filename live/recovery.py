@@ -1,0 +1,89 @@
+"""What a process left behind is brought to its end by the next one, and then nothing is left to do.
+
+Every operation that nobody is at work on is carried out from where it stands. A pass that finds
+nothing new changes nothing, so it may run at a start, and every few seconds from then on. One
+operation that cannot be carried on does not keep the others waiting.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from core.db_state_manager import DatabaseStateManager
+from core.db_state_manager.invariants import violations
+from core.db_state_manager.records import Intent
+from core.db_state_manager.states import IntentAction
+from core.errors import PortfolioError
+from live.carrying_out import UNRESOLVED, IntentCarrier
+from live.order_executor import Outcome
+
+BOOKS_DISAGREE = "BOOKS_DISAGREE"
+_WHO = "recovery"
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """An operation that was carried on; `outcome` is None where an error came between."""
+
+    intent_id: int
+    instrument: str
+    outcome: Outcome | None
+    reason: str
+
+    @property
+    def is_ended(self) -> bool:
+        """Whether nothing of it is left to do."""
+        return self.outcome is not None and self.outcome not in UNRESOLVED
+
+
+@dataclass(frozen=True, slots=True)
+class RecoveryReport:
+    """One pass: every operation that was found, oldest first."""
+
+    resumed: tuple[Resumed, ...]
+
+    @property
+    def ended(self) -> tuple[Resumed, ...]:
+        """Those that came to their end."""
+        return tuple(each for each in self.resumed if each.is_ended)
+
+    @property
+    def unresolved(self) -> tuple[Resumed, ...]:
+        """Those that the next pass has to go on with."""
+        return tuple(each for each in self.resumed if not each.is_ended)
+
+
+class CrashRecoveryManager:
+    """Carries on for one owner, the carrier's."""
+
+    def __init__(
+        self, store: DatabaseStateManager, carrier: IntentCarrier, instruments: Iterable[str]
+    ) -> None:
+        """`instruments` are all that are traded."""
+        self._store = store
+        self._carrier = carrier
+        self._instruments = tuple(instruments)
+
+    def run(self) -> RecoveryReport:
+        """One pass over what nobody is at work on; an exit gets one pass of the ladder in it."""
+        found = self._store.abandoned_intents()
+        mine = [intent for intent in found if intent.action is not IntentAction.ROLL]
+        return RecoveryReport(tuple(self._resume(intent) for intent in mine))
+
+    def check_invariants(self) -> tuple[str, ...]:
+        """What in the books contradicts itself, and lock what it concerns for entries.
+
+        The locks stay until somebody who has looked releases them.
+        """
+        found = violations(self._store)
+        for violation in found:
+            one = violation.instrument
+            for instrument in self._instruments if one is None else (one,):
+                self._store.lock_instrument(instrument, BOOKS_DISAGREE, violation.reason, _WHO)
+        return tuple(violation.reason for violation in found)
+
+    def _resume(self, intent: Intent) -> Resumed:
+        try:
+            done = self._carrier.carry_out(intent, most_passes=1)
+        except PortfolioError as error:
+            return Resumed(intent.id, intent.instrument, None, str(error))
+        return Resumed(intent.id, intent.instrument, done.outcome, done.reason)
