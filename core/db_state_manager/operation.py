@@ -1,8 +1,7 @@
 """What is stopped, what is locked, who runs and who leads: kept, with who said so and why."""
 
-from datetime import datetime
-
 from collections.abc import Iterable
+from datetime import datetime
 
 from psycopg2.extensions import cursor as Cursor
 
