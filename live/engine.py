@@ -29,7 +29,7 @@ from live.exits import BUSY_LOOK_S, RETRY_S, ExitDesk
 from live.order_executor import Outcome as WorkOutcome
 
 _FROM_THE_FUTURE = timedelta(minutes=5)
-_UNRESOLVED = {IntentState.NAKED: WorkOutcome.NAKED, IntentState.UNKNOWN: WorkOutcome.UNKNOWN}
+_LEFT = {IntentState.NAKED: WorkOutcome.NAKED, IntentState.UNKNOWN: WorkOutcome.UNKNOWN}
 
 _LOG = logging.getLogger(__name__)
 
@@ -247,13 +247,13 @@ class LiveTradingEngine:
         """What another worker began, once the recovery has brought it to an end or a standstill."""
         while True:
             intent = self._store.intent(begun.id)
-            if intent.state not in ACTIVE_INTENTS or intent.state in _UNRESOLVED:
+            if intent.state not in ACTIVE_INTENTS or intent.state in _LEFT:
                 return intent
             self._exits.wait(RETRY_S)
 
     def _end_of(self, intent: Intent) -> Ended:
-        if intent.state in _UNRESOLVED:
-            return _told(intent, CarriedOut(_UNRESOLVED[intent.state], intent.reason, None))
+        if intent.state in _LEFT:
+            return _told(intent, CarriedOut(_LEFT[intent.state], intent.reason, None))
         decision = intent.decision
         if intent.state is IntentState.COMPLETED:
             outcome = Outcome(decision.code, decision.reason, intent.lots, decision.limiter)
@@ -270,7 +270,7 @@ def _told(intent: Intent, carried: CarriedOut) -> Ended:
     """How the work ended, as the alert's end: only what surely traded nothing may be sent again."""
     decision = intent.decision
     match carried.outcome:
-        case WorkOutcome.NAKED | WorkOutcome.UNKNOWN:
+        case WorkOutcome.NAKED | WorkOutcome.UNKNOWN | WorkOutcome.CHASING:
             return _ended(SignalStatus.BLOCKED, f"LEFT_{carried.outcome}", carried.reason)
         case WorkOutcome.NOT_FILLED:
             is_exit = bool(decision.closes)

@@ -30,13 +30,17 @@ Recover = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How often, in seconds. A lease is renewed three times before it would end."""
+    """How often and how long, in seconds. A lease is renewed twice before it would end.
+
+    `resolve_window_s`: a send without an answer may still reach the broker for so long.
+    """
 
     lease_s: float = 15.0
     poll_s: float = 0.5
     sweep_s: float = 2.0
     first_recovery_s: float = 10.0
     last_work_s: float = 20.0
+    resolve_window_s: float = 120.0
 
 
 class EngineThreads:

@@ -1,0 +1,219 @@
+"""The whole service of one process, put together from its settings; nothing else puts it together.
+
+Building opens no connection; `start` does, after the fork.
+"""
+
+import logging
+import os
+import socket
+import threading
+import time
+from dataclasses import dataclass
+
+from flask import Flask
+
+from brokers.factory import create_broker, order_calls_of_one
+from core.charges import ChargeSchedule
+from core.contracts import Contracts
+from core.db_state_manager import DatabaseStateManager
+from core.db_state_manager.records import Journalled
+from core.decision import DecisionMaker
+from core.instruments import InstrumentCatalog
+from core.market_calendar import MarketCalendar
+from live.access import open_access
+from live.api.webhook import polling
+from live.app import create_app, read_networks
+from live.carrying_out import IntentCarrier
+from live.clock import SystemClock
+from live.duplicates import connect_redis
+from live.engine import LiveTradingEngine
+from live.engine_threads import EngineThreads, Pace
+from live.entries import EntryDesk
+from live.exit_chase import ExitChaser
+from live.exits import ExitDesk, Stopping
+from live.expiry_utils import ContractChooser
+from live.ids import new_id
+from live.ladder import Chase, Ladder
+from live.order_executor import SimpleLimitExecutor
+from live.order_search import OrderSearch
+from live.paper_prices import PaperPrices, real_prices
+from live.recovery import CrashRecoveryManager
+from live.sending import OrderSender
+from live.settings import ServiceSettings
+from live.web_parts import WebParts, WebSettings
+
+ENGINE_SLOTS = 8
+PACE = Pace()
+_READING_CONNECTIONS = 4
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A process's rooms. `stopping` set: nothing new is begun."""
+
+    app: Flask
+    engine: EngineThreads
+    store: DatabaseStateManager
+    reads: DatabaseStateManager
+    stopping: threading.Event
+
+    def start(self) -> None:
+        """Recover, then handle alerts."""
+        self.engine.start()
+
+    def stop(self) -> None:
+        """End what is in hand, within bounds, and close the connections."""
+        self.engine.stop()
+        self.store.close()
+        self.reads.close()
+
+
+def build(settings: ServiceSettings, pace: Pace = PACE) -> Service:
+    """The service of `settings`. Raises ConfigInvalid."""
+    clock = SystemClock(settings.clock_offset_s)
+    maker = DecisionMaker(settings.portfolio_config)
+    store = DatabaseStateManager(settings.database_url, ENGINE_SLOTS + 4, clock, maker.stops)
+    reads = DatabaseStateManager(settings.database_url, _READING_CONNECTIONS, clock, maker.stops)
+    stopping = threading.Event()
+    trading = _Trading(settings, clock, maker, store, stopping, pace)
+    instance = f"{socket.gethostname()}-{os.getpid()}-{new_id()[:8]}"
+    threads = EngineThreads(
+        store,
+        trading.engine(),
+        trading.recover,
+        instance,
+        ENGINE_SLOTS,
+        stopping,
+        pace,
+    )
+    app = create_app(_web_parts(settings, clock, store, reads, threads, stopping))
+    return Service(app, threads, store, reads, stopping)
+
+
+class _Trading:
+    """What decides and trades, sharing one broker and one way to wait."""
+
+    def __init__(
+        self,
+        settings: ServiceSettings,
+        clock: SystemClock,
+        maker: DecisionMaker,
+        store: DatabaseStateManager,
+        stopping: threading.Event,
+        pace: Pace,
+    ) -> None:
+        self._pace = pace
+        self._has_checked = False
+        self._ends_at_s = 0.0
+        self._settings = settings
+        self._clock = clock
+        self._maker = maker
+        self._store = store
+        self._stopping = stopping
+        gateway = settings.gateway
+        calls_per_s = order_calls_of_one(settings.workers)
+        self._broker = create_broker(gateway.address, gateway.mode, clock, calls_per_s)
+        self._catalog = InstrumentCatalog.shipped()
+        self._charges = ChargeSchedule.shipped()
+
+    def engine(self) -> LiveTradingEngine:
+        """The engine of this process."""
+        calendar = MarketCalendar.shipped()
+        chooser = ContractChooser(Contracts(calendar, self._catalog), self._catalog, self._broker)
+        entries = EntryDesk(
+            self._store,
+            self._broker,
+            self._maker,
+            self._catalog,
+            calendar,
+            self._clock,
+            is_test=self._settings.is_test,
+        )
+        gateway = self._settings.gateway
+        follow = (
+            PaperPrices(gateway.url, gateway.api_key).follow if gateway.is_paper else real_prices
+        )
+        return LiveTradingEngine(
+            self._store,
+            self._maker,
+            entries,
+            ExitDesk(self._store, self._broker, chooser, self._stopping.wait),
+            self.carrier,
+            self._clock,
+            follow,
+            is_test=self._settings.is_test,
+        )
+
+    def carrier(self, owner: str) -> IntentCarrier:
+        """What carries out the intents of an owner."""
+        store, broker, clock = self._store, self._broker, self._clock
+        name = "paper" if self._settings.gateway.is_paper else "openalgo"
+        sender = OrderSender(store, broker, name, clock, owner)
+        legs = SimpleLimitExecutor(store, sender, broker, clock, self._wait, Ladder())
+        return IntentCarrier(
+            store,
+            legs,
+            ExitChaser(store, legs, clock, self._wait, Chase()),
+            OrderSearch(store, sender, broker, clock, self._pace.resolve_window_s),
+            self._catalog,
+            self._charges,
+            clock,
+            owner,
+            self._pace.lease_s,
+        )
+
+    def recover(self, owner: str) -> None:
+        """One pass of the recovery, and at the first of this process a look at the books."""
+        recovery = CrashRecoveryManager(self._store, self.carrier(owner), self._catalog)
+        for resumed in recovery.run().resumed:
+            _LOG.info("intent %d: %s (%s)", resumed.intent_id, resumed.outcome, resumed.reason)
+        if not self._has_checked:
+            for violation in recovery.check_invariants():
+                _LOG.error("the books contradict themselves: %s", violation)
+            self._has_checked = True
+
+    def _wait(self, seconds: float) -> None:
+        """Let time pass; when the process ends, work goes on for a while and then breaks off."""
+        time.sleep(seconds)
+        if self._stopping.is_set():
+            self._ends_at_s = self._ends_at_s or time.monotonic() + self._pace.last_work_s / 2
+            if time.monotonic() > self._ends_at_s:
+                raise Stopping
+
+
+def _web_parts(
+    settings: ServiceSettings,
+    clock: SystemClock,
+    store: DatabaseStateManager,
+    reads: DatabaseStateManager,
+    threads: EngineThreads,
+    stopping: threading.Event,
+) -> WebParts:
+    access = open_access(settings.home, settings.secrets, weak_allowed=settings.weak_allowed)
+    sources = settings.webhook_sources
+    web = WebSettings(
+        webhook_sources=None if sources is None else read_networks(sources),
+        trusted_proxies=settings.trusted_proxies,
+        is_paper=settings.gateway.is_paper,
+        is_test=settings.is_test,
+    )
+    wait = polling(store, clock, web.outcome_wait_s)
+
+    def kicked(signal_id: int) -> Journalled | None:
+        threads.kick()
+        return wait(signal_id)
+
+    return WebParts(
+        store=store,
+        reads=reads,
+        access=access,
+        config=settings.portfolio_config,
+        calendar=MarketCalendar.shipped(),
+        clock=clock,
+        settings=web,
+        redis=None if settings.redis_url is None else connect_redis(settings.redis_url),
+        waiter=kicked,
+        closing=stopping,
+    )
