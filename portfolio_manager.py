@@ -11,9 +11,14 @@ from core.errors import PortfolioError
 
 COMMANDS = {
     "backtest": ("backtest.commands", "backtest"),
+    "capital": ("live.commands.capital", "capital"),
     "doctor": ("live.commands.doctor", "doctor"),
+    "emergency": ("live.commands.emergency", "emergency"),
+    "explain": ("live.commands.explain", "explain"),
     "live": ("live.commands.live", "live"),
     "migrate": ("live.commands.migrate", "migrate"),
+    "signal": ("live.commands.signal", "signal"),
+    "status": ("live.commands.status", "status"),
 }
 
 

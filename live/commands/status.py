@@ -1,0 +1,148 @@
+"""`status`: the account in one look, as the running service has it."""
+
+import json
+from collections.abc import Iterable
+from decimal import Decimal
+
+import click
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from core.db_state_manager.json_values import from_json
+from core.db_state_manager.overview import MarkedPosition
+from core.db_state_manager.states import ControlState, IntentState
+from core.ist import as_ist
+from core.models import layer_name
+from core.number_text import ABSENT, grouped, rupees
+from live.api.portfolio import AccountStatus, Load
+from live.api_client import JsonObject, ServiceClient, open_client
+from live.environment import environment
+
+_MOST_POSITIONS = 500
+
+
+@click.command()
+@click.option("--url", help="Of the service [the one that runs on PM_HOME].")
+@click.option("--json", "as_json", is_flag=True, help="Print what the service answered.")
+def status(url: str | None, as_json: bool) -> None:
+    """Show equity, risk against its limits, what is held, what is stopped and what is in work."""
+    client = open_client(environment(), url)
+    account, positions = client.get("/status"), _positions(client)
+    if as_json:
+        click.echo(json.dumps({"account": account, "positions": positions}, indent=2))
+        return
+    read = from_json(AccountStatus, account)
+    held = [from_json(MarkedPosition, row) for row in positions]
+    console = Console(highlight=False)
+    console.print(_money(read), _loads(read))
+    console.print(_layers(held) if held else "Nothing is held.")
+    for line in _warnings(read):
+        console.print(line, markup=False, soft_wrap=True)
+
+
+def _positions(client: ServiceClient) -> list[JsonObject]:
+    """Every layer that is held, all pages."""
+    found: list[JsonObject] = []
+    cursor: str | None = None
+    while True:
+        page = client.get("/positions", limit=_MOST_POSITIONS, cursor=cursor)
+        found += page["items"]
+        cursor = page["next_cursor"]
+        if cursor is None:
+            return found
+
+
+def _money(account: AccountStatus) -> Table:
+    kind = ", paper" if account.is_paper else ""
+    test = ", test mode" if account.is_test else ""
+    table = _table(f"Account at {as_ist(account.at):%d-%b-%Y %H:%M:%S}{kind}{test}", "", "rupees")
+    for name, amount in (
+        ("closed equity", account.closed_equity),
+        ("open P&L", account.open_pnl),
+        ("open equity", account.open_equity),
+        ("highest closed equity", account.equity_high),
+        ("charges paid", account.charges),
+    ):
+        table.add_row(name, rupees(amount))
+    return table
+
+
+def _loads(account: AccountStatus) -> Table:
+    table = _table("Against the limits", "", "rupees", "% of equity", "limit %", "used %")
+    for name, load in (
+        ("risk", account.risk),
+        ("volatility", account.volatility),
+        ("margin", account.margin),
+    ):
+        table.add_row(
+            name, rupees(load.amount), _percent(load.pct), _percent(load.cap_pct), _used(load)
+        )
+    return table
+
+
+def _layers(held: Iterable[MarkedPosition]) -> Table:
+    columns = ("lots", "entry", "stop", "price", "open P&L", "R", "risk")
+    table = _table("Held", "position", *columns)
+    for row in sorted(held, key=lambda row: (row.instrument, row.layer)):
+        name = f"{row.id} (test)" if row.is_test else row.id
+        table.add_row(
+            name if row.state == "open" else f"{name} {row.state}",
+            str(row.lots),
+            grouped(row.entry_price),
+            grouped(row.stop),
+            ABSENT if row.price is None else grouped(row.price),
+            ABSENT if row.open_pnl is None else rupees(row.open_pnl),
+            _r_multiple(row),
+            rupees(row.risk),
+        )
+    return table
+
+
+def _warnings(account: AccountStatus) -> list[str]:
+    """What keeps trading from going its way, and what is being done now."""
+    lines = [
+        f"{control.scope} is {control.state} since {as_ist(control.at):%d-%b %H:%M:%S} by "
+        f"{control.who}: {control.reason}"
+        for control in account.controls
+        if control.state is not ControlState.ACTIVE
+    ]
+    for item in account.instruments:
+        if not item.enabled:
+            lines.append(f"{item.instrument} takes no entries: it is disabled")
+        for lock in item.locks:
+            since = f"{as_ist(lock.locked_at):%d-%b %H:%M:%S}"
+            lines.append(f"{item.instrument} is locked ({lock.code}) since {since}: {lock.reason}")
+    for intent in account.intents:
+        alarm = "LOOK AT IT: " if intent.state in (IntentState.NAKED, IntentState.UNKNOWN) else ""
+        of = "" if intent.signal_id is None else f" for signal {intent.signal_id}"
+        lines.append(
+            f"{alarm}in work: {intent.action} of {intent.lots} lots {intent.instrument} "
+            f"{layer_name(intent.layer)}, {intent.state}{of} {intent.reason}".rstrip()
+        )
+    return lines or ["Nothing is stopped, locked or in work."]
+
+
+def _table(title: str, first: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    table.add_column(first)
+    for name in columns:
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
+
+
+def _percent(value: Decimal | None) -> str:
+    return ABSENT if value is None else grouped(value)
+
+
+def _used(load: Load) -> str:
+    used = None if load.pct is None or not load.cap_pct else load.pct / load.cap_pct * 100
+    return ABSENT if used is None else grouped(used, 0)
+
+
+def _r_multiple(row: MarkedPosition) -> str:
+    """How far the price is from the entry, in units of what was risked at first."""
+    distance = row.entry_price - row.initial_stop
+    if row.price is None or distance <= 0:
+        return ABSENT
+    return grouped((row.price - row.entry_price) / distance)
