@@ -17,6 +17,8 @@ from core.models import layer_name
 from core.number_text import grouped, rupees
 
 _STEP = "  "
+# At one moment: decided, then (1) worked, then booked.
+_ORDER = {AuditKind.DECISION: 0, AuditKind.OPENED: 2, AuditKind.REDUCED: 2}
 
 
 def journey_lines(journey: SignalJourney) -> Iterator[str]:
@@ -30,10 +32,10 @@ def journey_lines(journey: SignalJourney) -> Iterator[str]:
     yield f"{_STEP}status     {signal.status}"
     if signal.outcome is not None:
         yield f"{_STEP}outcome    {signal.outcome.code}: {signal.outcome.reason}"
-    for row in journey.audit:
-        yield from _audit(row)
-    for intent in journey.intents:
-        yield from _intent(intent)
+    steps = [(row.at, _ORDER[row.kind], _audit(row)) for row in journey.audit]
+    steps += [(item.intent.created_at, 1, _intent(item)) for item in journey.intents]
+    for _, _, lines in sorted(steps, key=lambda step: step[:2]):
+        yield from lines
     if not journey.audit and not journey.intents:
         yield "Nothing was decided on it" + (" yet." if signal.finished_at is None else ".")
 
@@ -82,7 +84,7 @@ def _inputs(given: DecisionInputs) -> Iterator[str]:
 
 
 def _constraints(constraints: Iterable[Constraint], decision: Decision) -> Iterator[str]:
-    yield f"{'limit':<21}{'of':>8}{'budget':>18}{'a lot':>16}{'lots':>6}"
+    yield f"{'limit':<21}{'share':>8}{'budget':>18}{'a lot':>16}{'lots':>6}"
     for item in constraints:
         bound = "  <- binds" if item.limiter is decision.limiter else ""
         noted = "" if item.enforced else "  (recorded only)"

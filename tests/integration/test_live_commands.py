@@ -191,13 +191,13 @@ def test_explain_tells_the_journey_in_its_order(desk: Desk) -> None:
         "risk ",
         "<- binds",
         "initial stop",
-        "booked: opened 4 lots of Long_1 at 50,005.00",
         "entry of",
         "BUY 4 lots (120) BANKNIFTY27JAN26FUT NFO",
         "order A17 at paper: LIMIT 120 at 50,010.00, filled",
         "60 filled at 50,000.00",
         "120 filled at 50,005.00",
         "position   BANK_NIFTY/1/Long_1 open: 4 of 4 lots",
+        "booked: opened 4 lots of Long_1 at 50,005.00",
     ]
     at = -1
     for step in steps:
