@@ -25,6 +25,7 @@ from core.instruments import InstrumentCatalog
 from live.access import Role
 
 PROJECT = Path(__file__).resolve().parent.parent
+DEFAULT_HOME = PROJECT / "var"
 NO_REDIS = "none"
 PORTFOLIO_FILE = "portfolio_config.json"
 
@@ -185,7 +186,7 @@ def service_variables(settings: ServiceSettings) -> dict[str, str]:
 def home_of(variables: Mapping[str, str], project: Path = PROJECT) -> Path:
     """The folder of all state."""
     named = variables.get("PM_HOME", "").strip()
-    return Path(named).expanduser().absolute() if named else project / "var"
+    return Path(named).expanduser().absolute() if named else project / DEFAULT_HOME.name
 
 
 def is_loopback(host: str) -> bool:

@@ -11,7 +11,7 @@ from core.ist import as_ist
 from core.market_calendar import MarketCalendar
 from live.launcher.home import Home
 from live.launcher.running import RunningService
-from live.settings import PROJECT
+from live.settings import DEFAULT_HOME, PROJECT
 
 EXCHANGE = "MCX"
 _PRACTICE_HOUR = 10
@@ -42,6 +42,8 @@ def first_alert(home: Home, running: RunningService, now: datetime) -> Iterator[
         f'$(sed -n \'s/.*"webhook": "\\([0-9a-f]*\\)".*/\\1/p\' {shlex.quote(str(home.tokens))})'
     )
     pm = f"{command} {shlex.quote(_short(PROJECT / 'portfolio_manager.py'))}"
+    if home.path != DEFAULT_HOME:
+        pm = f"PM_HOME={shlex.quote(str(home.path))} {pm}"
     if running.is_paper:
         yield "Send a first alert (paper, no money moves):"
     else:
