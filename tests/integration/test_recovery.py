@@ -6,13 +6,16 @@ from pathlib import Path
 
 import pytest
 
+from brokers.messages import GatewayMode, OrderRequest
 from core.db_state_manager.invariants import violations
 from core.db_state_manager.records import Intent
 from core.db_state_manager.states import IntentState
-from live.recovery import CrashRecoveryManager
-from tests.fixtures.interruption import Died, Life
-from tests.fixtures.order_desk import CATALOG, WINDOW_S, Desk, carrier_of, open_desk
-from tests.fixtures.rules import BANK, CAPITAL, GOLD
+from core.errors import Retryable
+from live.order_executor import Outcome
+from live.recovery import BOOKS_DISAGREE, CrashRecoveryManager
+from tests.fixtures.interruption import Died, Life, otherwise
+from tests.fixtures.order_desk import CATALOG, WINDOW_S, Desk, carrier_of, nothing, open_desk
+from tests.fixtures.rules import BANK, GOLD
 
 LEGS = {GOLD: 1, BANK: 2}
 
@@ -77,8 +80,13 @@ def trading_profit(desk: Desk) -> Decimal:
 Reserve = Callable[[], Intent]
 
 
-def dies_at_every_step(desk: Desk, reserve: Reserve, before: Callable[[], object]) -> int:
-    """Die at each step of what `reserve` begins, recover, and hold the books to the exchange."""
+def dies_at_every_step(
+    desk: Desk, reserve: Reserve, before: Callable[[], object], stride: int
+) -> int:
+    """Die at each step of what `reserve` begins, recover, and hold the books to the exchange.
+
+    The number of steps, of which each `stride`-th is tried.
+    """
     step = 1
     while True:
         before()
@@ -88,7 +96,7 @@ def dies_at_every_step(desk: Desk, reserve: Reserve, before: Callable[[], object
         except Died:
             recovered(desk)
         else:
-            return step
+            return life.steps
         at = f"died {life.last} (step {step})"
         assert desk.store.intent(intent.id).state is IntentState.COMPLETED, at
         assert len(desk.orders()) - orders == LEGS[intent.instrument], at
@@ -97,40 +105,162 @@ def dies_at_every_step(desk: Desk, reserve: Reserve, before: Callable[[], object
         assert desk.store.instrument_locks() == [], at
         again = recovery(desk).run()
         assert again.resumed == (), at
-        step += 1
+        step += stride
 
 
-@pytest.mark.parametrize(("instrument", "point_value"), [(GOLD, 10), (BANK, 1)])
+RUNS = [
+    pytest.param(GOLD, GatewayMode.ANALYZE, 1, id="gold"),
+    pytest.param(GOLD, GatewayMode.LIVE, 2, id="gold-live"),
+    pytest.param(BANK, GatewayMode.ANALYZE, 3, id="bank"),
+    pytest.param(BANK, GatewayMode.ANALYZE, 1, id="bank-each", marks=pytest.mark.slow),
+    pytest.param(BANK, GatewayMode.LIVE, 1, id="bank-live-each", marks=pytest.mark.slow),
+]
+RICH = ("--funds", "1e9", "--lotsize", "GOLD_MINI=1")
+RUPEES = {GOLD: 10, BANK: 1}
+
+
+@pytest.mark.parametrize(("instrument", "mode", "stride"), RUNS)
 def test_an_entry_survives_the_death_of_its_process_at_any_step(
-    database_url: str, tmp_path: Path, instrument: str, point_value: int
+    database_url: str, tmp_path: Path, instrument: str, mode: GatewayMode, stride: int
 ) -> None:
     """Incidents 4, 16, 19: bought twice; filled and forgotten; half of it never saved."""
-    options = ("--funds", "1e9", "--lotsize", "GOLD_MINI=1")
-    with open_desk(database_url, tmp_path / "paper", *options) as desk:
+    with open_desk(database_url, tmp_path / "paper", *RICH, mode=mode) as desk:
 
         def leave_all() -> None:
             for layer in desk.layers(instrument):
                 desk.leave(layer)
 
-        steps = dies_at_every_step(desk, lambda: desk.reserve_entry(instrument, 2), leave_all)
-        assert steps > 30
+        def enter() -> Intent:
+            return desk.reserve_entry(instrument, 2)
+
+        assert dies_at_every_step(desk, enter, leave_all, stride) > 20
         leave_all()
         assert (desk.held(), desk.layers(instrument)) == ({}, [])
-        assert trading_profit(desk) == cash(desk, point_value)
+        assert trading_profit(desk) == cash(desk, RUPEES[instrument])
 
 
-@pytest.mark.parametrize(("instrument", "point_value"), [(GOLD, 10), (BANK, 1)])
+@pytest.mark.parametrize(("instrument", "mode", "stride"), RUNS)
 def test_an_exit_survives_the_death_of_its_process_at_any_step(
-    database_url: str, tmp_path: Path, instrument: str, point_value: int
+    database_url: str, tmp_path: Path, instrument: str, mode: GatewayMode, stride: int
 ) -> None:
-    options = ("--funds", "1e9", "--lotsize", "GOLD_MINI=1")
-    with open_desk(database_url, tmp_path / "paper", *options) as desk:
-        steps = dies_at_every_step(
-            desk,
-            lambda: desk.reserve_exit(*desk.layers(instrument)),
-            lambda: desk.enter(instrument, 2),
-        )
-        assert steps > 30
+    with open_desk(database_url, tmp_path / "paper", *RICH, mode=mode) as desk:
+
+        def enter() -> None:
+            desk.enter(instrument, 2)
+
+        def leave() -> Intent:
+            return desk.reserve_exit(*desk.layers(instrument))
+
+        assert dies_at_every_step(desk, leave, enter, stride) > 20
         assert (desk.held(), desk.layers(instrument)) == ({}, [])
-        assert trading_profit(desk) == cash(desk, point_value)
-        assert desk.store.load_book().closed_equity < CAPITAL + trading_profit(desk)
+        assert trading_profit(desk) == cash(desk, RUPEES[instrument])
+
+
+def test_a_second_pass_right_after_the_first_changes_nothing(desk: Desk) -> None:
+    intents = [desk.reserve_entry(GOLD, 1), desk.reserve_entry(BANK, 1)]
+    for intent in intents:
+        with pytest.raises(Died):
+            live_and_die(desk, intent, Life(dies_at=11))
+    desk.clock.wait(WINDOW_S)
+    first = recovery(desk).run()
+    assert [resumed.intent_id for resumed in first.ended] == [intent.id for intent in intents]
+    assert {resumed.outcome for resumed in first.resumed} == {Outcome.FILLED}
+    tables = ["order_intents", "order_legs", "broker_orders", "fills", "portfolio_positions"]
+    tables += ["capital_transactions", "outbox", "instrument_locks", "trades"]
+    before = [desk.store.rows(f"SELECT * FROM {table} ORDER BY 1") for table in tables]  # noqa: S608
+    sent = desk.sent()
+    assert recovery(desk).run().resumed == ()
+    assert before == [
+        desk.store.rows(f"SELECT * FROM {table} ORDER BY 1")  # noqa: S608
+        for table in tables
+    ]
+    assert desk.sent() == sent
+
+
+def test_an_order_that_rests_is_taken_over_and_not_sent_again(desk: Desk) -> None:
+    """Incident 18: a new order for a leg only after the old one is proven dead."""
+    desk.client.before = lambda order: desk.move(GOLD, 128_150)
+    intent = desk.reserve_entry(GOLD, 1)
+
+    def die(_: object, order_id: str) -> None:
+        raise Died(order_id)
+
+    client = otherwise(desk.client, "order_status", die)
+    with pytest.raises(Died):
+        carrier_of("the first process", desk.store, client, desk.clock).carry_out(intent)
+    assert [row["order_status"] for row in desk.orders()] == ["open"]
+    (resumed,) = recovery(desk).run().resumed
+    assert resumed.outcome is Outcome.FILLED
+    assert [row["order_status"] for row in desk.orders()] == ["complete"]
+    assert desk.held() == exposure(desk)
+
+
+def test_an_entry_left_behind_for_too_long_takes_on_nothing_more(desk: Desk) -> None:
+    def die_at_the_put(order: OrderRequest) -> None:
+        if order.contract.symbol.endswith("PE"):
+            raise Died
+
+    desk.client.before = die_at_the_put
+    intent = desk.reserve_entry(BANK, 1)
+    with pytest.raises(Died):
+        desk.carrier.carry_out(intent)
+    desk.client.before = nothing
+    desk.clock.wait(61)
+    (resumed,) = recovery(desk).run().resumed
+    assert (resumed.outcome, desk.held()) == (Outcome.NOT_FILLED, {})
+    assert [text.split()[0] for text in desk.sent()] == ["BUY", "SELL"]
+    assert desk.store.intent(intent.id).state is IntentState.COMPLETED
+    assert trading_profit(desk) == cash(desk, 1)
+
+
+def test_an_exit_left_behind_overnight_is_still_an_exit(desk: Desk) -> None:
+    desk.enter(GOLD, 1)
+    intent = desk.reserve_exit(*desk.layers(GOLD))
+    desk.clock.wait(16 * 3600)
+    (resumed,) = recovery(desk).run().resumed
+    assert (resumed.intent_id, resumed.outcome) == (intent.id, Outcome.FILLED)
+    assert (desk.held(), desk.layers(GOLD)) == ({}, [])
+
+
+def test_one_operation_that_cannot_go_on_does_not_keep_the_others(desk: Desk) -> None:
+    stuck, other = desk.reserve_entry(BANK, 1), desk.reserve_entry(GOLD, 1)
+
+    def fail(call: Callable[[int], object], intent_id: int) -> object:
+        if intent_id == stuck.id:
+            raise Retryable("the database gave up")
+        return call(intent_id)
+
+    store = otherwise(desk.store, "legs", fail)
+    carrier = carrier_of("the next process", store, desk.client, desk.clock)
+    report = CrashRecoveryManager(store, carrier, CATALOG).run()
+    assert [(each.intent_id, each.outcome) for each in report.resumed] == [
+        (stuck.id, None),
+        (other.id, Outcome.FILLED),
+    ]
+    recovered(desk)
+    assert desk.held() == exposure(desk)
+
+
+TAMPERING = {
+    "money": ("UPDATE portfolio_state SET closed_equity = closed_equity + 1", "closed equity is"),
+    "lots": ("UPDATE portfolio_positions SET initial_lots = 3, lots = 3", "its legs filled 2"),
+    "fill": ("UPDATE broker_orders SET filled_quantity = 30", "and its legs filled 1"),
+    "legs": ("UPDATE portfolio_positions SET intent_id = NULL", "it has no legs"),
+    "trades": ("UPDATE portfolio_positions SET lots = 1", "its trades leave 2"),
+}
+
+
+@pytest.mark.parametrize(("change", "told"), TAMPERING.values(), ids=TAMPERING)
+def test_books_that_contradict_themselves_are_told_and_locked(
+    desk: Desk, change: str, told: str
+) -> None:
+    desk.enter(BANK, 2)
+    assert recovery(desk).check_invariants() == ()
+    with desk.store.transaction() as cursor:
+        cursor.execute(change)
+    (reason,) = recovery(desk).check_invariants()
+    assert told in reason
+    locks = desk.store.instrument_locks()
+    assert {lock.code for lock in locks} == {BOOKS_DISAGREE}
+    assert BANK in {lock.instrument for lock in locks}
+    assert (GOLD in {lock.instrument for lock in locks}) is ("equity" in told)
