@@ -11,6 +11,8 @@ from hypothesis import HealthCheck, Phase, settings
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
+pytest_plugins = ("tests.fixtures.servers",)
+
 # A busy machine must not fail a test: no deadlines, and slow generation is not an error.
 _PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
 settings.register_profile("fast", _PATIENT, max_examples=60)
