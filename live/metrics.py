@@ -1,19 +1,22 @@
 """What the service counts and times, summed over its worker processes when it is asked.
 
-With PROMETHEUS_MULTIPROC_DIR set before the start (the launcher's `clean_metrics_folder`), each
-process keeps its figures in files of its own there. Their room on the disk is taken at the start
-of a process: a page that cannot be written any more would kill it in the middle of an order.
+With PROMETHEUS_MULTIPROC_DIR set before the start (the launcher does), each process keeps its
+figures in files of its own there. Their room on the disk is taken at the start of a process: a
+page that cannot be written any more would kill it in the middle of an order.
 Labels come from fixed sets only (types, answers, stable codes), so there are few series.
 """
 
 import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from core.db_state_manager.states import SignalStatus
+from core.errors import PortfolioError
 from core.models import SignalType
 from live.environment import environment
 from live.log_file import lost_lines
@@ -38,10 +41,16 @@ _SIGNALS = Counter(
     ["type", "status", "code"],
     registry=_OWN,
 )
+_ORDER_CALLS = Counter(
+    "pm_order_calls",
+    "Calls to the broker that place, change or cancel, by their result.",
+    ["call", "result"],
+    registry=_OWN,
+)
 _ORDER_CALLS_S = Histogram(
     "pm_order_call_seconds",
-    "Calls to the broker, by call and result.",
-    ["call", "result"],
+    "How long those calls took.",
+    ["call"],
     buckets=_BROKER_S,
     registry=_OWN,
 )
@@ -67,9 +76,11 @@ def alert_answered(kind: SignalType | None, answer: str) -> None:
     _ALERTS.labels(kind or UNREADABLE, answer).inc()
 
 
-def webhook_took(seconds: float) -> None:
-    """Time one call of the webhook, whatever its answer."""
-    _WEBHOOK_S.observe(seconds)
+def webhook_began() -> Callable[[], None]:
+    """Begin to time one call of the webhook; call the answer when it is answered."""
+    running = ExitStack()
+    running.enter_context(_WEBHOOK_S.time())
+    return running.close
 
 
 def signal_finished(kind: SignalType, status: SignalStatus, code: str) -> None:
@@ -77,23 +88,21 @@ def signal_finished(kind: SignalType, status: SignalStatus, code: str) -> None:
     _SIGNALS.labels(kind, status, code).inc()
 
 
-def order_called(call: str, result: str, seconds: float) -> None:
-    """Time a call to the broker: place, modify, cancel, look; ok, or the name of its error."""
-    _ORDER_CALLS_S.labels(call, result).observe(seconds)
+@contextmanager
+def order_call(call: str) -> Iterator[None]:
+    """Time a call to the broker (place, modify, cancel) and count its result: ok, or its error."""
+    with _ORDER_CALLS_S.labels(call).time():
+        try:
+            yield
+        except PortfolioError as error:
+            _ORDER_CALLS.labels(call, type(error).__name__).inc()
+            raise
+    _ORDER_CALLS.labels(call, "ok").inc()
 
 
 def order_sent_after(seconds: float) -> None:
     """Time the way from an alert's arrival to the sending of its first order."""
     _ALERT_TO_ORDER_S.observe(seconds)
-
-
-def clean_metrics_folder(home: Path) -> Path:
-    """The folder for FOLDER_VARIABLE, without what earlier processes left. Before any of ours."""
-    folder = home / "metrics"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for left in folder.glob("*.db"):
-        left.unlink()
-    return folder
 
 
 def process_began() -> None:
@@ -105,12 +114,6 @@ def process_began() -> None:
         for path in Path(folder).glob(f"*_{os.getpid()}.db"):
             with path.open("r+b") as file:
                 os.posix_fallocate(file.fileno(), 0, _ROOM_BYTES)
-
-
-def process_ended(pid: int) -> None:
-    """Forget what only counts while a process lives; for gunicorn's `child_exit`."""
-    if _shared_folder():
-        mark_process_dead(pid)  # type: ignore[no-untyped-call]
 
 
 def exposition(*more: Collector) -> bytes:

@@ -1,5 +1,6 @@
 """GET /metrics on a real database: who may read it, and what it says of the account."""
 
+import json
 from collections.abc import Iterator
 from http import HTTPStatus
 
@@ -13,8 +14,11 @@ from core.db_state_manager.states import ControlState
 from live.access import Access, CallerRefused, Role, TokenMissing, hash_token
 from live.api.metrics import metrics_blueprint
 from live.clock import SystemClock
+from tests.fixtures.alert_payloads import EXIT
 from tests.fixtures.database import MAKER, database, enter, entered, journal, reserved_intent
 from tests.fixtures.rules import BANK, GOLD, base_entry, opened
+from tests.fixtures.web import ACCESS as WEB_ACCESS
+from tests.fixtures.web import TOKENS, web_on
 
 ACCESS = Access({role: hash_token(f"of the {role}") for role in Role})
 
@@ -38,9 +42,13 @@ def gauges(store: DatabaseStateManager) -> dict[str, float]:
     client = app_on(store).test_client()
     response = client.get("/metrics", headers={"Authorization": "Bearer of the viewer"})
     assert response.status_code == HTTPStatus.OK
+    return figures(response.text)
+
+
+def figures(text: str) -> dict[str, float]:
     return {
-        " ".join([sample.name, *(text for _, text in sorted(sample.labels.items()))]): sample.value
-        for family in text_string_to_metric_families(response.text)
+        " ".join([sample.name, *(word for _, word in sorted(sample.labels.items()))]): sample.value
+        for family in text_string_to_metric_families(text)
         for sample in family.samples
     }
 
@@ -83,6 +91,36 @@ def test_the_account_is_told_as_the_database_has_it(store: DatabaseStateManager)
     }
     assert expected.items() <= found.items()
     assert found["pm_equity_closed_inr"] == float(store.money().closed_equity)
+
+
+@pytest.mark.parametrize(
+    ("role", "body", "labels"),
+    [
+        (Role.WEBHOOK, json.dumps(EXIT), "accepted EXIT"),
+        (Role.WEBHOOK, json.dumps(EXIT | {"type": "exit"}), "accepted EXIT"),
+        (Role.WEBHOOK, json.dumps(EXIT | {"price": -1}), "rejected EXIT"),
+        (Role.WEBHOOK, "[" * 60_000, "rejected UNREADABLE"),
+        (Role.WEBHOOK, '{"type": ["EXIT"]}', "rejected UNREADABLE"),
+        (Role.VIEWER, json.dumps(EXIT), "rejected UNREADABLE"),
+    ],
+)
+def test_answers_to_alerts_are_counted_and_timed(
+    store: DatabaseStateManager, role: Role, body: str, labels: str
+) -> None:
+    app = web_on(store).app
+    if "metrics" not in app.blueprints:
+        app.register_blueprint(metrics_blueprint(store, WEB_ACCESS))
+    client = app.test_client()
+
+    def counted(name: str) -> float:
+        headers = {"Authorization": f"Bearer {TOKENS[Role.VIEWER]}"}
+        text = client.get("/metrics", headers=headers).text
+        return figures(text).get(name, 0.0)
+
+    names = (f"pm_alerts_total {labels}", "pm_webhook_seconds_count")
+    before = [counted(name) for name in names]
+    client.post("/webhook", data=body, headers={"X-Webhook-Token": TOKENS[role]})
+    assert [counted(name) for name in names] == [number + 1 for number in before]
 
 
 def test_a_database_that_is_away_is_a_figure_and_no_error() -> None:

@@ -8,9 +8,11 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from core.db_state_manager.states import SignalStatus
+from core.errors import OutcomeUnknown
 from core.models import SignalType
 from live import metrics
-from live.metrics import FOLDER_VARIABLE, clean_metrics_folder
+from live.launcher.home import Home
+from live.metrics import FOLDER_VARIABLE
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 WORKER = """
@@ -21,17 +23,20 @@ from live import metrics
 metrics.process_began()
 metrics.alert_answered(SignalType.EXIT, "executed")
 metrics.alert_answered(None, "rejected")
-metrics.webhook_took(0.004)
+metrics.webhook_began()()
 metrics.signal_finished(SignalType.EXIT, SignalStatus.EXECUTED, "EXIT")
-metrics.order_called("place", "ok", 0.2)
+with metrics.order_call("place"):
+    pass
 metrics.order_sent_after(0.03)
 print(os.getpid())
 """
 READER = """
 import sys
+from types import SimpleNamespace
 from live import metrics
+from live.launcher.gunicorn_hooks import child_exit
 for pid in sys.argv[1:]:
-    metrics.process_ended(int(pid))
+    child_exit(None, SimpleNamespace(pid=int(pid)))
 sys.stdout.buffer.write(metrics.exposition())
 """
 
@@ -50,6 +55,11 @@ def value(found: Samples, name: str, **labels: str) -> float:
     return found[name, frozenset(labels.items())]
 
 
+def emptied(home: Path) -> Path:
+    Home(home).empty_metrics()
+    return Home(home).metrics
+
+
 def run(folder: Path, script: str, *arguments: str) -> str:
     done = subprocess.run(
         [sys.executable, "-c", script, *arguments],
@@ -63,7 +73,7 @@ def run(folder: Path, script: str, *arguments: str) -> str:
 
 
 def test_two_processes_are_summed_and_the_dead_do_not_count_as_living(tmp_path: Path) -> None:
-    folder = clean_metrics_folder(tmp_path)
+    folder = emptied(tmp_path)
     first, second = run(folder, WORKER).strip(), run(folder, WORKER).strip()
     found = samples(run(folder, READER, first))
     assert value(found, "pm_alerts_total", type="EXIT", answer="executed") == 2
@@ -71,16 +81,18 @@ def test_two_processes_are_summed_and_the_dead_do_not_count_as_living(tmp_path: 
     ended = {"type": "EXIT", "status": "executed", "code": "EXIT"}
     assert value(found, "pm_signals_finished_total", **ended) == 2
     assert value(found, "pm_webhook_seconds_count") == 2
-    assert value(found, "pm_webhook_seconds_bucket", le="0.0025") == 0
-    assert value(found, "pm_webhook_seconds_bucket", le="0.005") == 2
-    assert value(found, "pm_order_call_seconds_sum", call="place", result="ok") == 0.4
+    assert value(found, "pm_webhook_seconds_bucket", le="5.0") == 2
+    assert value(found, "pm_alert_to_order_seconds_bucket", le="0.025") == 0
+    assert value(found, "pm_alert_to_order_seconds_bucket", le="0.05") == 2
+    assert value(found, "pm_order_calls_total", call="place", result="ok") == 2
+    assert value(found, "pm_order_call_seconds_count", call="place") == 2
     assert value(found, "pm_alert_to_order_seconds_count") == 2
     assert value(found, "pm_processes") == 1
     assert value(samples(run(folder, READER, first, second)), "pm_log_lines_lost") == 0
 
 
 def test_the_room_of_a_process_is_taken_when_it_begins(tmp_path: Path) -> None:
-    folder = clean_metrics_folder(tmp_path)
+    folder = emptied(tmp_path)
     run(folder, WORKER)
     files = list(folder.glob("*.db"))
     assert {file.name.split("_")[0] for file in files} == {"counter", "gauge", "histogram"}
@@ -88,9 +100,9 @@ def test_the_room_of_a_process_is_taken_when_it_begins(tmp_path: Path) -> None:
 
 
 def test_a_new_start_forgets_the_figures_of_the_last(tmp_path: Path) -> None:
-    folder = clean_metrics_folder(tmp_path)
+    folder = emptied(tmp_path)
     run(folder, WORKER)
-    clean_metrics_folder(tmp_path)
+    emptied(tmp_path)
     assert list(folder.iterdir()) == []
 
 
@@ -98,8 +110,11 @@ def test_one_process_alone_needs_no_folder(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.delenv(FOLDER_VARIABLE, raising=False)
     metrics.process_began()
     metrics.signal_finished(SignalType.PYRAMID, SignalStatus.BLOCKED, "GATE_CLOSED")
-    metrics.process_ended(1)
+    with pytest.raises(OutcomeUnknown), metrics.order_call("cancel"):
+        raise OutcomeUnknown("no answer")
     found = samples(metrics.exposition().decode())
     told = {"type": "PYRAMID", "status": "blocked", "code": "GATE_CLOSED"}
     assert value(found, "pm_signals_finished_total", **told) == 1
+    assert value(found, "pm_order_calls_total", call="cancel", result="OutcomeUnknown") == 1
+    assert value(found, "pm_order_call_seconds_count", call="cancel") == 1
     assert value(found, "pm_processes") == 1
