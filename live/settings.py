@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +70,8 @@ class ProcessSettings:
     """What both readers read alike.
 
     `webhook_sources` are the networks alerts may come from, None for anywhere. `secrets` are
-    those that the operator chose. `is_silent`: nothing is spoken aloud. `clock_offset_s` is how far the practice clock is ahead.
+    those that the operator chose. `is_silent`: nothing is spoken aloud. `clock_offset_s` is how
+    far the practice clock is ahead.
     """
 
     home: Path
@@ -228,7 +229,6 @@ def _file_variables(folders: tuple[Path, ...]) -> dict[str, str]:
 
 
 def _common(variables: Mapping[str, str], home: Path) -> dict[str, Any]:
-    sources = variables.get("PM_WEBHOOK_SOURCES")
     return {
         "home": home,
         "portfolio_config": _portfolio_config(home / PORTFOLIO_FILE),
@@ -238,7 +238,7 @@ def _common(variables: Mapping[str, str], home: Path) -> dict[str, Any]:
         "threads": _whole(variables, "PM_THREADS", 8, 1, 256),
         "is_test": _switch(variables, "PM_TEST_MODE"),
         "is_silent": _switch(variables, "PM_SILENT"),
-        "webhook_sources": None if sources is None else tuple(_split(sources)),
+        "webhook_sources": _networks(variables, "PM_WEBHOOK_SOURCES"),
         "trusted_proxies": _whole(variables, "PM_TRUSTED_PROXIES", 0, 0, 10),
         "secrets": {role: variables[name] for role, name in _SECRETS.items() if name in variables},
         "clock_offset_s": _seconds(variables, "PM_CLOCK_OFFSET_S"),
@@ -300,8 +300,18 @@ def _needed(variables: Mapping[str, str], name: str) -> str:
     return variables[name]
 
 
-def _split(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",") if part.strip()]
+def _networks(variables: Mapping[str, str], name: str) -> tuple[str, ...] | None:
+    """Addresses and networks, None where none are named."""
+    if name not in variables:
+        return None
+    texts = tuple(part.strip() for part in variables[name].split(",") if part.strip())
+    for text in texts:
+        try:
+            ip_network(text)
+        except ValueError:
+            allowed = "addresses, or networks such as 10.0.0.0/8, with commas between"
+            raise ConfigInvalid(name, text, allowed) from None
+    return texts
 
 
 def _whole(variables: Mapping[str, str], name: str, default: int, low: int, high: int) -> int:

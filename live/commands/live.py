@@ -17,7 +17,6 @@ from live.environment import environment
 from live.launcher import detached
 from live.launcher.detached import NotReady
 from live.launcher.home import Home
-from live.launcher.launcher import Launcher
 from live.launcher.running import RunningService, launcher_pid, running_service
 from live.launcher.words import describe, first_alert
 from live.settings import home_of, operator_settings
@@ -89,6 +88,9 @@ def live(
         variables["PM_SILENT"] = "1"
     if at is not None:
         variables["PM_CLOCK_OFFSET_S"] = repr((at - SystemClock().now()).total_seconds())
+    # Who only asks what runs need not wait for this to be imported.
+    from live.launcher.launcher import Launcher
+
     try:
         Launcher(operator_settings(variables), capital).run()
     except KeyboardInterrupt:

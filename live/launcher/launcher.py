@@ -14,7 +14,6 @@ from typing import NoReturn
 
 from brokers.messages import GatewayMode
 from live.access import open_access
-from live.app import read_networks
 from live.clock import SystemClock
 from live.embedded import EmbeddedServers, ServerNotStarted
 from live.embedded.folders import Folders, exclusive
@@ -80,7 +79,6 @@ class Launcher:
 
     def _start(self, running: ExitStack) -> tuple[ServiceSettings, WebServer]:
         settings, home = self._settings, self._home
-        read_networks(settings.webhook_sources or ())
         home.prepare()
         running.enter_context(exclusive(Folders(home.path)))
         patience_s = _LEFTOVERS_S if home.run_file.exists() else 0.0

@@ -90,7 +90,7 @@ def test_a_busy_port_is_told_with_the_setting_that_moves_it(
 def test_a_wrong_setting_is_told_by_name(installation: Installation) -> None:
     refused = installation.run("start", PM_WEBHOOK_SOURCES="10.0.0.0/99")
     assert refused.returncode == 1
-    assert "webhook_sources" in refused.stdout
+    assert "PM_WEBHOOK_SOURCES" in refused.stdout
 
 
 def test_a_practice_time_is_refused_at_a_real_gateway(installation: Installation) -> None:

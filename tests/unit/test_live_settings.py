@@ -94,6 +94,7 @@ def test_an_example_names_exactly_what_its_file_may_hold(tmp_path: Path, name: s
         ({"PM_PORT": "80a"}, "PM_PORT"),
         ({"PM_PORT": "0"}, "PM_PORT"),
         ({"PM_WORKERS": "0"}, "PM_WORKERS"),
+        ({"PM_WEBHOOK_SOURCES": "10.0.0.0/8, 10.0.0.0/99"}, "PM_WEBHOOK_SOURCES"),
         ({"PM_TEST_MODE": "perhaps"}, "PM_TEST_MODE"),
         ({"PM_CLOCK_OFFSET_S": "inf"}, "PM_CLOCK_OFFSET_S"),
         ({"PM_CLOCK_OFFSET_S": "nan"}, "PM_CLOCK_OFFSET_S"),
