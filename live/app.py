@@ -9,12 +9,14 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from core.errors import ConfigInvalid
 from live.api.capital import capital_room
+from live.api.close_all import close_all_room
 from live.api.documentation import documentation_blueprint
 from live.api.emergency import emergency_room
 from live.api.events import events_room
 from live.api.guard import COOKIE, Guard
 from live.api.health import health_room
 from live.api.holidays import holidays_room
+from live.api.metrics import metrics_blueprint
 from live.api.operations import operations_room
 from live.api.portfolio import portfolio_room
 from live.api.refusals import tell_errors
@@ -76,7 +78,7 @@ def create_app(parts: WebParts) -> Flask:
     api = _described(app)
     for room in (
         webhook_room(_alert_desk(parts)),
-        health_room(parts.store),
+        health_room(parts.store, parts.is_recovered),
         session_room(parts.access, sessions, guard, settings.session_s),
         portfolio_room(parts),
         signals_room(parts),
@@ -88,6 +90,9 @@ def create_app(parts: WebParts) -> Flask:
         events_room(parts),
     ):
         api.register_blueprint(room)
+    if parts.close_all is not None:
+        api.register_blueprint(close_all_room(parts, parts.close_all))
+    app.register_blueprint(metrics_blueprint(parts.reads, parts.access))
     app.register_blueprint(documentation_blueprint(api.spec.to_dict))
     return app
 

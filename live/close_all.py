@@ -26,7 +26,7 @@ from live.carrying_out import IntentCarrier
 from live.exits import ExitDesk, Stopping
 from live.expiry_utils import ContractChooser
 
-WORKING, NOTHING_HELD, FAILED = "WORKING", "NOTHING_HELD", "FAILED"
+DRY_RUN, WORKING, NOTHING_HELD, FAILED = "DRY_RUN", "WORKING", "NOTHING_HELD", "FAILED"
 
 _LOG = logging.getLogger(__name__)
 
@@ -54,23 +54,18 @@ class LayerClosing:
 class InstrumentClosing:
     """How an instrument's closing went.
 
-    `outcome` is the work's (FILLED, PARTLY_FILLED, NOT_FILLED, NAKED, UNKNOWN), or WORKING while
-    it goes on, or NOTHING_HELD, or FAILED. `sends` is what a dry run would send.
+    `outcome` is the work's (FILLED, PARTLY_FILLED, NOT_FILLED, NAKED, UNKNOWN), or DRY_RUN, or
+    WORKING while it goes on, or NOTHING_HELD, or FAILED. `is_flat` is None where the broker does
+    not say. `sends` is what a dry run would send.
     """
 
     instrument: str
     outcome: str
     reason: str
+    is_flat: bool | None
     layers: tuple[LayerClosing, ...]
     broker: tuple[ContractStanding, ...]
     sends: tuple[LegPlan, ...] = ()
-
-    @property
-    def is_flat(self) -> bool | None:
-        """Whether the broker holds nothing of it any more; None where that is not known."""
-        if any(standing.quantity is None for standing in self.broker):
-            return None
-        return all(standing.quantity == 0 for standing in self.broker)
 
 
 class CloseAll:
@@ -143,13 +138,11 @@ class CloseAll:
     def _rehearsed(self, instrument: str, layers: Sequence[Position]) -> InstrumentClosing:
         legs = self._store.held_legs(instrument)
         sends = self._chooser.exit_legs(legs, map(_whole, layers))
+        closings = tuple(LayerClosing(layer.id, layer.lots, layer.lots) for layer in layers)
+        broker = self._standings(legs)
+        reason = "nothing was sent"
         return InstrumentClosing(
-            instrument,
-            "DRY_RUN",
-            "nothing was sent",
-            tuple(LayerClosing(layer.id, layer.lots, layer.lots) for layer in layers),
-            self._standings(legs),
-            sends,
+            instrument, DRY_RUN, reason, _is_flat(broker), closings, broker, sends
         )
 
     def _report(
@@ -164,7 +157,8 @@ class CloseAll:
         closings = tuple(
             LayerClosing(layer.id, layer.lots, left.get(layer.id, 0)) for layer in layers
         )
-        return InstrumentClosing(instrument, outcome, reason, closings, self._standings(legs))
+        broker = self._standings(legs)
+        return InstrumentClosing(instrument, outcome, reason, _is_flat(broker), closings, broker)
 
     def _standings(self, legs: Mapping[str, Sequence[Leg]]) -> tuple[ContractStanding, ...]:
         contracts = dict.fromkeys(
@@ -181,6 +175,12 @@ class CloseAll:
             )
             for contract in contracts
         )
+
+
+def _is_flat(broker: Sequence[ContractStanding]) -> bool | None:
+    if any(standing.quantity is None for standing in broker):
+        return None
+    return all(standing.quantity == 0 for standing in broker)
 
 
 def _whole(layer: Position) -> LayerClose:

@@ -8,7 +8,7 @@ import os
 import socket
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from flask import Flask
 
@@ -25,6 +25,7 @@ from live.api.webhook import polling
 from live.app import create_app, read_networks
 from live.carrying_out import IntentCarrier
 from live.clock import SystemClock
+from live.close_all import CloseAll
 from live.duplicates import connect_redis
 from live.engine import LiveTradingEngine
 from live.engine_threads import EngineThreads, Pace
@@ -88,7 +89,11 @@ def build(settings: ServiceSettings, pace: Pace = PACE) -> Service:
         stopping,
         pace,
     )
-    app = create_app(_web_parts(settings, clock, store, reads, threads, stopping))
+    parts = replace(
+        _web_parts(settings, clock, store, reads, threads, stopping),
+        close_all=trading.close_all(threads),
+    )
+    app = create_app(parts)
     return Service(app, threads, store, reads, stopping)
 
 
@@ -117,17 +122,31 @@ class _Trading:
         self._broker = create_broker(gateway.address, gateway.mode, clock, calls_per_s)
         self._catalog = InstrumentCatalog.shipped()
         self._charges = ChargeSchedule.shipped()
+        self._calendar = MarketCalendar.shipped()
+        contracts = Contracts(self._calendar, self._catalog)
+        self._chooser = ContractChooser(contracts, self._catalog, self._broker)
+        self._exits = ExitDesk(store, self._broker, self._chooser, stopping.wait)
+
+    def close_all(self, threads: EngineThreads) -> CloseAll:
+        """The operator's way out."""
+        return CloseAll(
+            self._store,
+            self._broker,
+            self._chooser,
+            self._exits,
+            self.carrier,
+            threads.in_hand,
+            self._pace.lease_s,
+        )
 
     def engine(self) -> LiveTradingEngine:
         """The engine of this process."""
-        calendar = MarketCalendar.shipped()
-        chooser = ContractChooser(Contracts(calendar, self._catalog), self._catalog, self._broker)
         entries = EntryDesk(
             self._store,
             self._broker,
             self._maker,
             self._catalog,
-            calendar,
+            self._calendar,
             self._clock,
             is_test=self._settings.is_test,
         )
@@ -139,7 +158,7 @@ class _Trading:
             self._store,
             self._maker,
             entries,
-            ExitDesk(self._store, self._broker, chooser, self._stopping.wait),
+            self._exits,
             self.carrier,
             self._clock,
             follow,
@@ -216,4 +235,5 @@ def _web_parts(
         redis=None if settings.redis_url is None else connect_redis(settings.redis_url),
         waiter=kicked,
         closing=stopping,
+        is_recovered=lambda: threads.is_ready,
     )

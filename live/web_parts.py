@@ -1,7 +1,7 @@
 """What the web application is built on: handed in once, the same for every request."""
 
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 from redis import Redis
@@ -12,6 +12,7 @@ from core.market_calendar import MarketCalendar
 from core.ports import Clock
 from live.access import Access
 from live.api.webhook import Network, Waiter
+from live.close_all import CloseAll
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,8 @@ class WebParts:
 
     `reads` has connections of its own, so that those who look never keep an alert waiting; alerts
     and orders of the operator use `store`. Without `waiter`, outcomes are waited for by looking.
-    Setting `closing` ends the streams, so that a process can stop.
+    Setting `closing` ends the streams, so that a process can stop. `is_recovered` says whether
+    what an earlier process left behind has been looked at.
     """
 
     store: DatabaseStateManager
@@ -53,6 +55,8 @@ class WebParts:
     redis: Redis | None = None
     waiter: Waiter | None = None
     closing: threading.Event = field(default_factory=threading.Event)
+    close_all: CloseAll | None = None
+    is_recovered: Callable[[], bool] = lambda: True
 
     @property
     def instruments(self) -> Collection[str]:

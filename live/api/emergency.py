@@ -1,7 +1,7 @@
 """The emergency switch: thrown at once, for everything or one instrument, and kept over restarts.
 
-HALTED, which a stop means unless it says otherwise, sends nothing at all, the exits of our own
-stops included; REDUCING lets positions be closed and nothing be opened.
+REDUCING, which a stop means unless it says otherwise, lets positions be closed and nothing be
+opened; HALTED sends nothing at all, the exits of our own stops included, but a close-all.
 """
 
 from dataclasses import dataclass
@@ -46,7 +46,7 @@ class ResumeAsked(Asked):
 class StopAsked(ResumeAsked):
     """Why trading stops, where, and how far."""
 
-    state = fields.String(load_default=ControlState.HALTED.value, validate=validate.OneOf(_STOPS))
+    state = fields.String(load_default=ControlState.REDUCING.value, validate=validate.OneOf(_STOPS))
 
 
 def emergency_room(parts: WebParts) -> Room:

@@ -29,7 +29,7 @@ OPEN = frozenset(
 _OPEN_ROOMS = frozenset({"health", "webhook"})
 _READS = frozenset({"GET", "HEAD"})
 _FOR_ALL = frozenset({"session.end"})
-_UNCOUNTED = frozenset({"emergency.stop", "emergency.resume"})
+_UNCOUNTED = frozenset({"emergency.stop", "emergency.resume", "close_all.close_all"})
 
 
 @dataclass(frozen=True, slots=True)

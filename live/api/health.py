@@ -3,6 +3,7 @@
 Neither answer says anything of the account, of addresses or of secrets.
 """
 
+from collections.abc import Callable
 from http import HTTPStatus
 
 from flask import Response, jsonify
@@ -25,7 +26,7 @@ class Condition(Schema):
     reason = fields.String()
 
 
-def health_room(store: DatabaseStateManager) -> Room:
+def health_room(store: DatabaseStateManager, is_recovered: Callable[[], bool]) -> Room:
     """GET /health and /ready."""
     room = Room("health", __name__, description="Does it run, and may alerts be sent to it")
 
@@ -39,8 +40,10 @@ def health_room(store: DatabaseStateManager) -> Room:
     @room.also_answers(503, Condition)
     @room.told(security=[])
     def ready() -> tuple[Response, int]:
-        """The database is there, with this program's schema."""
+        """The database is there with this program's schema, and what was begun is looked after."""
         problem = _problem(store)
+        if problem is None and not is_recovered():
+            problem = "what an earlier process left behind is being looked at"
         if problem is None:
             return jsonify(status="ready"), HTTPStatus.OK
         return jsonify(status="not ready", reason=problem), HTTPStatus.SERVICE_UNAVAILABLE
