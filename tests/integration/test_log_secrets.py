@@ -5,6 +5,7 @@ import logging
 import sys
 import threading
 from collections.abc import Iterator
+from http import HTTPStatus
 from pathlib import Path
 
 import pytest
@@ -39,15 +40,23 @@ def log_folder(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize(
-    "path", ["/webhook", f"/webhook/{TOKENS[Role.WEBHOOK]}", "/webhook/Zq8Xw5"]
+    ("path", "status"),
+    [
+        ("/webhook", HTTPStatus.SERVICE_UNAVAILABLE),
+        (f"/webhook/{TOKENS[Role.WEBHOOK]}", HTTPStatus.SERVICE_UNAVAILABLE),
+        ("/webhook/Zq8Xw5", HTTPStatus.FORBIDDEN),
+    ],
 )
-def test_an_alert_that_fails_leaves_its_request_and_no_secret(log_folder: Path, path: str) -> None:
+def test_an_alert_that_fails_leaves_its_request_and_no_secret(
+    log_folder: Path, path: str, status: HTTPStatus
+) -> None:
     dsn = f"host=127.0.0.1 port=9 dbname=pm user=pm password={DATABASE_PASSWORD}"
     store = DatabaseStateManager(dsn, 2, SystemClock(), MAKER.stops)
     body = json.dumps({**BASE_ENTRY, "secret": TOKENS[Role.WEBHOOK]})
     response = web_on(store).client().post(path, data=body)
     logged = (log_folder / "service.log").read_text() if any(log_folder.iterdir()) else ""
-    if response.status_code == 503:
+    assert response.status_code == status
+    if status is HTTPStatus.SERVICE_UNAVAILABLE:
         assert response.get_json()["request_id"] in logged
     for secret in (*TOKENS.values(), DATABASE_PASSWORD, "Zq8Xw5"):
         assert secret not in logged
