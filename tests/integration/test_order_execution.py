@@ -1,6 +1,7 @@
 """Intents become exactly the exposure at the exchange that the books then say, or nothing."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -8,8 +9,10 @@ import pytest
 
 from brokers.messages import OrderRequest
 from core.db_state_manager import DatabaseStateManager
+from core.db_state_manager.records import OutboxEvent
 from core.db_state_manager.states import (
     ControlState,
+    IntentAction,
     IntentSource,
     IntentState,
     LedgerKind,
@@ -278,3 +281,128 @@ def test_a_stop_in_the_middle_withdraws_what_rests(desk: Desk) -> None:
     assert desk.enter(GOLD, 1).outcome is Outcome.NOT_FILLED
     assert [row["order_status"] for row in desk.orders()] == ["cancelled"]
     assert desk.held() == {}
+
+
+def told(desk: Desk, kind: str) -> list[OutboxEvent]:
+    return [event for event in desk.store.events_after(0, 1000) if event.kind == kind]
+
+
+@pytest.mark.parametrize("passes", [None, 1])
+def test_an_exit_is_chased_in_stages_until_it_is_filled(desk: Desk, passes: int | None) -> None:
+    """Incident 29: a stop exit was refused by a hard 2 % slippage cap in a crash."""
+    desk.enter(GOLD, 1)
+    prices = [126_000, 124_000, 122_000]
+
+    def fall(order: OrderRequest) -> None:
+        if prices:
+            desk.move(GOLD, prices.pop(0))
+
+    desk.client.before = fall
+    intent = desk.reserve_exit(*desk.layers(GOLD))
+    done = desk.carrier.carry_out(intent, passes)
+    while done.outcome is Outcome.CHASING:
+        done = desk.carrier.carry_out(intent, passes)
+    assert done.outcome is Outcome.FILLED
+    statuses = [row["order_status"] for row in desk.orders()]
+    assert statuses == ["complete", "cancelled", "cancelled", "cancelled", "complete"]
+    assert (desk.held(), desk.layers(GOLD)) == ({}, [])
+    stages = [event.payload["cap_fraction"] for event in told(desk, "EXIT_STAGE")]
+    assert stages == ["0.005", "0.01", "0.02"]
+
+
+def test_an_exit_that_the_broker_refuses_is_tried_again_without_haste(desk: Desk) -> None:
+    desk.enter(GOLD, 1)
+    refusals = [Rejected("REFUSED", "no")] * 7
+
+    def refuse(order: OrderRequest) -> None:
+        if refusals:
+            raise refusals.pop()
+
+    desk.client.before = refuse
+    began_s = desk.clock.elapsed_s
+    assert desk.leave(*desk.layers(GOLD)).outcome is Outcome.FILLED
+    assert desk.clock.elapsed_s - began_s >= 60
+    assert (desk.held(), len(told(desk, "EXIT_STAGE"))) == ({}, 4)
+
+
+def test_an_entry_that_is_called_off_ends_within_a_second(desk: Desk) -> None:
+    """Incident 14: an exit for an instrument whose entry is still working."""
+    intent = desk.reserve_entry(GOLD, 1)
+
+    def call_off(order: OrderRequest) -> None:
+        desk.move(GOLD, 130_000)
+        assert desk.store.request_cancel(intent.id)
+
+    desk.client.before = call_off
+    done = desk.carrier.carry_out(intent)
+    assert (done.outcome, desk.held()) == (Outcome.NOT_FILLED, {})
+    assert "called off" in done.reason
+    assert [row["order_status"] for row in desk.orders()] == ["cancelled"]
+    assert desk.clock.elapsed_s <= 1
+
+
+def test_an_entry_that_is_called_off_between_its_legs_gives_the_first_back(desk: Desk) -> None:
+    intent = desk.reserve_entry(BANK, 2)
+
+    def call_off(order: OrderRequest) -> None:
+        desk.store.request_cancel(intent.id)
+
+    desk.client.after = call_off
+    assert desk.carrier.carry_out(intent).outcome is Outcome.NOT_FILLED
+    assert desk.sent() == [f"BUY 60 {CALL}", f"SELL 60 {CALL}"]
+    assert (desk.held(), desk.layers(BANK)) == ({}, [])
+    assert desk.store.intent(intent.id).state is IntentState.COMPLETED
+    assert desk.clock.elapsed_s <= 1
+
+
+def test_what_filled_before_an_entry_was_called_off_is_kept(desk: Desk) -> None:
+    intent = desk.reserve_entry(GOLD, 1)
+
+    def call_off(order: OrderRequest) -> None:
+        desk.store.request_cancel(intent.id)
+
+    desk.client.after = call_off
+    assert desk.carrier.carry_out(intent).outcome is Outcome.FILLED
+    assert [layer.lots for layer in desk.layers(GOLD)] == [1]
+
+
+def test_a_naked_entry_is_given_back_as_soon_as_that_is_allowed(desk: Desk) -> None:
+    def stop_at_the_put(order: OrderRequest) -> None:
+        if order.contract.symbol == PUT:
+            desk.store.set_control(ControlState.HALTED, "for a test", "operator")
+            raise Rejected("REFUSED", "no")
+
+    desk.client.before = stop_at_the_put
+    intent = desk.reserve_entry(BANK, 2)
+    for _ in range(3):
+        assert desk.carrier.carry_out(intent).outcome is Outcome.NAKED
+    assert len(told(desk, "INTENT_NAKED")) == 1
+    desk.store.set_control(ControlState.REDUCING, "for a test", "operator")
+    assert desk.carrier.carry_out(intent).outcome is Outcome.NOT_FILLED
+    assert (desk.held(), desk.layers(BANK)) == ({}, [])
+    assert desk.sent() == [f"BUY 60 {CALL}", f"SELL 60 {CALL}"]
+    assert desk.store.intent(intent.id).state is IntentState.COMPLETED
+
+
+def test_a_naked_exit_goes_on_with_its_second_leg(desk: Desk) -> None:
+    desk.enter(BANK, 2)
+    intent = desk.reserve_exit(*desk.layers(BANK))
+
+    def stop(order: OrderRequest) -> None:
+        desk.store.set_control(ControlState.HALTED, "for a test", "operator")
+
+    desk.client.after = stop
+    assert desk.carrier.carry_out(intent).outcome is Outcome.NAKED
+    assert desk.held() == {CALL: 60}
+    assert desk.carrier.carry_out(intent).outcome is Outcome.NAKED
+    desk.client.after = nothing
+    desk.store.set_control(ControlState.ACTIVE, "for a test", "operator")
+    assert desk.carrier.carry_out(intent).outcome is Outcome.FILLED
+    assert (desk.held(), desk.layers(BANK)) == ({}, [])
+    assert desk.sent()[2:] == [f"BUY 60 {PUT}", f"SELL 60 {CALL}"]
+
+
+def test_a_roll_is_not_carried_out_as_an_exit(desk: Desk) -> None:
+    intent = replace(desk.reserve_entry(GOLD, 1), action=IntentAction.ROLL)
+    with pytest.raises(Rejected, match="is a roll"):
+        desk.carrier.carry_out(intent)
