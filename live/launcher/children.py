@@ -95,6 +95,8 @@ class PaperExchange(_OwnProgram):
         """Start it; returns when it answers."""
         options = ["--state", str(self._state), "--port", str(self._port)]
         options += ["--funds", str(self._funds), "--clock-offset-s", repr(self._clock_offset_s)]
+        # Charts are of the future: what an alert names is the price of the contract itself.
+        options += ["--carry-pct", "0"]
         child = self._run("brokers.paper_exchange", *options)
         wait_until(lambda: child.exit_code is not None or self._answers(), _EXCHANGE_START_S)
         if child.exit_code is not None or not self._answers():

@@ -59,7 +59,7 @@ def _market_words(running: RunningService, now: datetime) -> Iterator[str]:
     calendar = MarketCalendar.shipped()
     try:
         session = calendar.session(EXCHANGE, now.date())
-        if session is not None and session.contains(now):
+        if session is not None:
             return
         day = now.date() + timedelta(days=1)
         moment = datetime.combine(
@@ -68,9 +68,9 @@ def _market_words(running: RunningService, now: datetime) -> Iterator[str]:
     except OutsideCoverage as error:
         yield f"{EXCHANGE}'s days are not known now, so entries are refused: {error}"
         return
-    yield f"{EXCHANGE} is closed now ({now:%a %d %b %H:%M} IST): the entry will be refused."
+    yield f"{EXCHANGE} does not trade today ({now:%a %d %b}): the entry will be refused."
     if running.is_paper:
-        yield "To practise as if it were open:"
+        yield "To practise as if it did:"
         yield f"  ./start_all.sh restart --at '{as_ist(moment).isoformat()}'"
 
 

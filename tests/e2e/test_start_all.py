@@ -146,7 +146,7 @@ def test_the_command_it_prints_opens_a_position_that_a_restart_keeps(
 @pytest.mark.slow
 def test_a_closed_market_is_told_with_the_way_to_practise(installation: Installation) -> None:
     told = installation.start("--at", "2026-11-22T10:30")
-    assert "MCX is closed now" in told
+    assert "MCX does not trade today" in told
     assert "./start_all.sh restart --at '2026-11-20T10:30:00+05:30'" in told
 
 
