@@ -45,6 +45,10 @@ usable_venv() {
 
 make_venv() {
     local python
+    if [ -e .venv ] && [ ! -O .venv ]; then
+        fail "you may not use .venv, which is $(stat -c %U .venv)'s: start as that user," \
+            "or in a copy of this folder without .venv"
+    fi
     python=$(find_python)
     say "making .venv with $("$python" --version)"
     rm -rf .venv
