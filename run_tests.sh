@@ -13,7 +13,7 @@ Folders:  unit  integration  crash  e2e  pine       tests/FOLDER only
 
 Options:
   --all           slow tests too, harder random search, the branch coverage of core/,
-                  the mutation check and the benchmarks
+                  PostgreSQL 15, the mutation check and the benchmarks
   --setup-only    make or update .venv and stop
   --help          this text
 
@@ -51,6 +51,14 @@ run_benchmarks() {
     fi
 }
 
+# What is stored, on the oldest PostgreSQL that is supported.
+check_postgres15() {
+    say "the store on PostgreSQL 15"
+    .venv/bin/python scripts/postgres15.py .venv/bin/python -m pytest -n auto -q -m "not slow" \
+        tests/integration/test_{migrations,intent_ownership,recovery}.py \
+        tests/integration/test_db_state_manager_*.py
+}
+
 # Slow tests and the coverage of all code; core/ is held to its floor.
 run_all() {
     local log=.venv/last-run.log
@@ -63,6 +71,7 @@ run_all() {
     say "coverage"
     .venv/bin/python -m coverage report
     .venv/bin/python scripts/coverage_floor.py
+    check_postgres15
     say "mutation check"
     .venv/bin/python -m scripts.mutation
     run_benchmarks
