@@ -70,7 +70,7 @@ def send(source: TextIO, url: str | None, as_json: bool) -> None:
 
 @signal.command()
 @click.argument("kind", type=click.Choice(list(SignalType), case_sensitive=False), metavar="TYPE")
-@click.option("--instrument", default="BANK_NIFTY", show_default=True)
+@click.option("--instrument", default="GOLD_MINI", show_default=True)
 @click.option("--position", help="Long_1 to Long_6, or ALL [what is usual for the type].")
 @click.option("--price", type=_Price(), help="In points [about where the instrument is].")
 @click.option("--stop", type=_Price(), help="The SuperTrend, in points [an ATR below the price].")
@@ -133,4 +133,4 @@ def _size(body: dict[str, Any]) -> list[str]:
     if not body.get("lots"):
         return []
     limiter = f", limited by {body['limiter']}" if "limiter" in body else ""
-    return [f"{body['lots']} lots{limiter}"]
+    return [f"{body['lots']} {'lot' if body['lots'] == 1 else 'lots'}{limiter}"]

@@ -11,11 +11,11 @@ from rich.table import Table
 
 from core.db_state_manager.json_values import from_json
 from core.db_state_manager.overview import MarkedPosition
-from core.db_state_manager.states import ControlState, IntentState
+from core.db_state_manager.states import ControlState, IntentState, PositionState
 from core.ist import as_ist
 from core.models import layer_name
 from core.number_text import ABSENT, grouped, rupees
-from live.api.portfolio import AccountStatus, Load
+from live.api.portfolio import AccountStatus, InstrumentStatus, Load
 from live.api_client import JsonObject, ServiceClient, open_client
 from live.environment import environment
 
@@ -36,7 +36,12 @@ def status(url: str | None, as_json: bool) -> None:
     held = [from_json(MarkedPosition, row) for row in positions]
     console = Console(highlight=False)
     console.print(_money(read), _loads(read))
-    console.print(_layers(held) if held else "Nothing is held.")
+    for item in read.instruments:
+        layers = [row for row in held if row.instrument == item.instrument]
+        if layers:
+            console.print(_layers(item, layers))
+    if not held:
+        console.print("Nothing is held.")
     for line in _warnings(read):
         console.print(line, markup=False, soft_wrap=True)
 
@@ -81,22 +86,29 @@ def _loads(account: AccountStatus) -> Table:
     return table
 
 
-def _layers(held: Iterable[MarkedPosition]) -> Table:
-    columns = ("lots", "entry", "stop", "price", "open P&L", "R", "risk")
-    table = _table("Held", "position", *columns)
-    for row in sorted(held, key=lambda row: (row.instrument, row.layer)):
-        name = f"{row.id} (test)" if row.is_test else row.id
+def _layers(item: InstrumentStatus, held: Iterable[MarkedPosition]) -> Table:
+    """Whole rupees, and the price in the title: it has to fit into 80 columns."""
+    price = ABSENT if item.price is None else grouped(item.price)
+    columns = ("lots", "entry", "stop", "open P&L", "R", "risk")
+    table = _table(f"{item.instrument} at {price}", "layer", *columns)
+    for row in sorted(held, key=lambda row: row.layer):
         table.add_row(
-            name if row.state == "open" else f"{name} {row.state}",
+            _layer(row),
             str(row.lots),
             grouped(row.entry_price),
             grouped(row.stop),
-            ABSENT if row.price is None else grouped(row.price),
-            ABSENT if row.open_pnl is None else rupees(row.open_pnl),
+            ABSENT if row.open_pnl is None else rupees(row.open_pnl, 0),
             _r_multiple(row),
-            rupees(row.risk),
+            rupees(row.risk, 0),
         )
     return table
+
+
+def _layer(row: MarkedPosition) -> str:
+    """`3/Long_1` of trade 3, and what is unusual about it."""
+    state = "" if row.state is PositionState.OPEN else f" {row.state}"
+    test = " test" if row.is_test else ""
+    return f"{row.trade_no}/{layer_name(row.layer)}{state}{test}"
 
 
 def _warnings(account: AccountStatus) -> list[str]:
@@ -125,7 +137,7 @@ def _warnings(account: AccountStatus) -> list[str]:
 
 def _table(title: str, first: str, *columns: str) -> Table:
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
-    table.add_column(first)
+    table.add_column(first, no_wrap=True)
     for name in columns:
         table.add_column(name, justify="right", no_wrap=True)
     return table

@@ -70,7 +70,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in SECRET_VARIABLES:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PM_HOME", str(tmp_path))
-    monkeypatch.setenv("COLUMNS", "160")
+    monkeypatch.setenv("COLUMNS", "80")
     return tmp_path
 
 
@@ -227,7 +227,9 @@ def test_status_shows_what_is_held_stopped_and_locked(desk: Desk) -> None:
     result = desk.type("status")
     assert result.exit_code == 0
     assert re.search(r"closed equity\s+₹50,00,000.00", result.output)
-    assert re.search(r"BANK_NIFTY/1/Long_1\s+4\s", result.output)
+    assert "BANK_NIFTY at " in result.output
+    row = r"1/Long_1 +4 +50,000.00 +49,800.00 +-?₹[\d,]+ +-?\d.\d\d +₹24,000"
+    assert re.search(row, result.output)
     assert f"{GOLD} is REDUCING" in result.output
     assert "BANK_NIFTY is locked (BREAK)" in result.output
     assert "2 lots more at the broker" in result.output
