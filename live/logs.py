@@ -51,8 +51,9 @@ def configure_logging(
 ) -> None:
     """Send all log lines of this process where they belong; a second call replaces the first.
 
-    `folder` is the state folder (PM_HOME); None for stderr only. Readable on stderr unless
-    `stderr_json`. In a worker, call it after the fork.
+    `folder` is the state folder (PM_HOME); None for stderr only. With a folder, stderr shows only
+    warnings and worse: whatever catches it is not rotated. Readable there unless `stderr_json`.
+    In a worker, call it after the fork.
     """
     rendered = structlog.processors.JSONRenderer(default=str)
     stderr_renderers = (rendered,) if stderr_json else (_on_one_line, _readable())
@@ -63,6 +64,7 @@ def configure_logging(
         file = SharedFileHandler(_logs_folder(folder) / f"{process_name}.log")
         file.setFormatter(_formatter(process_name, rendered))
         handlers.append(file)
+        stderr.setLevel(logging.WARNING)
     _install(handlers, level)
     structlog.configure(
         processors=[*_CHAIN, ProcessorFormatter.wrap_for_formatter],

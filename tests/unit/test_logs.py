@@ -173,6 +173,17 @@ def test_on_a_terminal_nobody_can_forge_a_line(capfd: pytest.CaptureFixture[str]
     assert len(capfd.readouterr().err.splitlines()) == 1
 
 
+def test_with_a_file_stderr_shows_only_what_is_wrong(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    configure_logging(tmp_path, "web", stderr_json=True)
+    LOG.info("all is well")
+    LOG.warning("look at this")
+    (line,) = capfd.readouterr().err.splitlines()
+    assert json.loads(line)["event"] == "look at this"
+    assert len(lines(tmp_path)) == 2
+
+
 @pytest.mark.parametrize("text", ["%d lots", "lone \ud800 surrogate"])
 def test_a_line_that_cannot_be_made_fails_nothing(tmp_path: Path, text: str) -> None:
     logging.getLogger().handlers.clear()  # pytest's own raises what it cannot format
