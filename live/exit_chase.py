@@ -8,9 +8,12 @@ from collections.abc import Callable
 
 from core.db_state_manager import DatabaseStateManager
 from core.db_state_manager.records import Intent, Leg
+from core.db_state_manager.states import OrderState
 from core.ports import Clock
 from live.ladder import Chase
 from live.order_executor import Outcome, SimpleLimitExecutor, Worked
+
+_IN_VAIN = (OrderState.CANCELLED, OrderState.REJECTED)
 
 
 class ExitChaser:
@@ -54,13 +57,11 @@ class ExitChaser:
             self._wait(max(self._chase.pause_s, self._chase.pass_s - taken_s))
 
     def _first_stage(self, intent: Intent, leg: Leg) -> int:
-        """One stage for each order that was tried, the one that still rests not counted."""
+        """One stage for each order that was tried in vain."""
         tried = sum(
-            order.leg_id == leg.id and order.order_id is not None
+            order.leg_id == leg.id and order.order_id is not None and order.state in _IN_VAIN
             for order in self._store.orders(intent.id)
         )
-        if tried and self._legs.rests(intent, leg):
-            tried -= 1
         return min(tried, len(self._chase.caps) - 1)
 
     def _tell(self, intent: Intent, leg: Leg, stage: int, worked: Worked) -> None:

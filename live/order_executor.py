@@ -1,7 +1,8 @@
 """Legs are worked with limit orders to a known end: filled, ended at the broker, or unknown.
 
 Work starts from what is stored and not from a plan: an order that lives is watched and improved
-on, and a new one is sent only for the rest and only after the old one is proven dead. So the same
+on, and a new one is sent only for the rest and only after the old one is proven dead, and never
+for more than one order may carry. So the same
 call begins work, goes on with it, and takes it over from a process that died. What filled is
 committed before anything else is sent.
 """
@@ -61,10 +62,11 @@ class Worked:
 
 @dataclass(frozen=True, slots=True)
 class _Start:
-    """Where a pass begins: the touch then, and the contract's tick."""
+    """Where an order begins: the touch then, the contract's tick, and the most of one order."""
 
     touch: Decimal
     tick: Decimal
+    most: int | None
 
 
 class SimpleLimitExecutor:
@@ -100,10 +102,18 @@ class SimpleLimitExecutor:
         Raises Fenced, and what the database raises.
         """
         ladder = self._ladder if cap_fraction is None else self._ladder.capped(cap_fraction)
+        while True:
+            worked = self._work_order(intent, leg, quantity, ladder)
+            if worked is not None:
+                return worked
+
+    def _work_order(self, intent: Intent, leg: Leg, quantity: int, ladder: Ladder) -> Worked | None:
+        """Work one order to its end; None when all of it filled and there is more to trade."""
         watch = self._living(intent, leg)
         over = self._is_over(intent, leg)
         if watch is None and (over or self._had(leg) >= quantity):
             return self._settled(leg, quantity, over)
+        start: _Start | None = None
         try:
             start = self._start(leg)
             if watch is None:
@@ -115,25 +125,12 @@ class SimpleLimitExecutor:
         except (Rejected, Retryable, Halted) as error:
             if watch is None:
                 return self._settled(leg, quantity, str(error), halted=isinstance(error, Halted))
-            start = None
-        return self._worked(intent, leg, quantity, watch, start, ladder)
-
-    def rests(self, intent: Intent, leg: Leg) -> bool:
-        """Whether an order of the leg lives at the broker."""
-        return self._living(intent, leg) is not None
-
-    def _worked(
-        self,
-        intent: Intent,
-        leg: Leg,
-        quantity: int,
-        watch: OrderWatch,
-        start: _Start | None,
-        ladder: Ladder,
-    ) -> Worked:
-        """Bring an order that lives to its end."""
         if start is not None:
             self._improve(intent, leg, watch, start, ladder)
+        return self._ended(intent, leg, quantity, watch)
+
+    def _ended(self, intent: Intent, leg: Leg, quantity: int, watch: OrderWatch) -> Worked | None:
+        """Bring an order that lives to its end, and say what the leg has then."""
         if not watch.ended:
             self._withdraw(watch)
         if not watch.ended:
@@ -141,6 +138,8 @@ class SimpleLimitExecutor:
             reason = f"order {sent.order_id} came to no end in {self._ladder.settle_s:g} s"
             self._sender.give_up(intent, sent.row, reason)
             return Worked(Outcome.UNKNOWN, self._had(leg), reason)
+        if watch.is_whole and self._had(leg) < quantity:
+            return None
         return self._settled(leg, quantity, watch.trouble or self._is_over(intent, leg))
 
     def _living(self, intent: Intent, leg: Leg) -> OrderWatch | None:
@@ -165,7 +164,8 @@ class SimpleLimitExecutor:
     def _begin(
         self, intent: Intent, leg: Leg, quantity: int, start: _Start, ladder: Ladder
     ) -> OrderWatch:
-        """Send; what surely did not arrive is sent anew while the pass lasts."""
+        """Send what one order may carry; what surely did not arrive is sent anew for a while."""
+        quantity = quantity if start.most is None else min(quantity, start.most)
         price = ladder.price(leg.side, start.touch, start.touch, 0, start.tick)
         deadline = self._clock.monotonic() + ladder.steps * ladder.step_s
         while True:
@@ -247,8 +247,10 @@ class SimpleLimitExecutor:
         return self._store.leg(leg.id).filled_quantity
 
     def _start(self, leg: Leg) -> _Start:
-        contract = Contract(leg.symbol, leg.exchange)
-        return _Start(self._touch(leg), self._broker.symbol(contract).tick)
+        info = self._broker.symbol(Contract(leg.symbol, leg.exchange))
+        freeze = info.freeze_quantity
+        most = None if freeze is None else freeze // info.lot_size * info.lot_size
+        return _Start(self._touch(leg), info.tick, most)
 
     def _touch(self, leg: Leg) -> Decimal:
         """The best price on the other side, or the last one where nobody is there."""

@@ -38,6 +38,11 @@ class OrderWatch:
         self.ended = False
         self.trouble = ""
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether all of it has filled."""
+        return self.filled == self.sent.request.quantity
+
     def look(self) -> bool:
         """Read the order, then its trades; True once it has come to its end.
 
@@ -60,7 +65,7 @@ class OrderWatch:
         return self.ended
 
     def _is_over(self, row: OrderRow) -> bool:
-        if self.filled == self.sent.request.quantity:
+        if self.is_whole:
             return True
         seen = (row.status, self.filled)
         self._looks = self._looks + 1 if seen == self._seen else 1

@@ -7,6 +7,7 @@ bookings are one transaction, and a repeated end changes nothing.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from enum import StrEnum
 
 from psycopg2.extensions import cursor as Cursor
@@ -335,7 +336,7 @@ class Intents(BookStore, Orders):
             booking = Booking(intent.signal_id, intent_id, intent.is_test, self._clock.now())
             opened, trades = _book(cursor, book, events, booking)
             book_lines(cursor, beside, booking.at, intent_id=intent_id)
-            _reopen_closing(cursor, intent)
+            _release(cursor, intent, booking.at)
             done = Completion(tuple(opened), tuple(trades))
             told = {"intent_id": intent_id, "action": intent.action, "events": list(events)}
             append_event(cursor, "INTENT_COMPLETED", intent.instrument, told, booking.at)
@@ -355,9 +356,10 @@ class Intents(BookStore, Orders):
             _check_settled(cursor, intent_id)
             if not self._move(cursor, intent_id, IntentState.CANCELLED, reason):
                 return False
-            _reopen_closing(cursor, intent)
+            now = self._clock.now()
+            _release(cursor, intent, now)
             told = {"intent_id": intent_id, "action": intent.action, "reason": reason}
-            append_event(cursor, "INTENT_CANCELLED", intent.instrument, told, self._clock.now())
+            append_event(cursor, "INTENT_CANCELLED", intent.instrument, told, now)
             return True
 
     def _move(self, cursor: Cursor, intent_id: int, state: IntentState, reason: str) -> bool:
@@ -391,7 +393,9 @@ def _check_settled(cursor: Cursor, intent_id: int) -> None:
         raise Rejected("ORDERS_UNSETTLED", f"{open_orders} orders of intent {intent_id} may fill")
 
 
-def _reopen_closing(cursor: Cursor, intent: Intent) -> None:
+def _release(cursor: Cursor, intent: Intent, at: datetime) -> None:
+    """Whatever was kept from others for the intent: its layers, and a lock for its orders."""
+    unlock_instrument(cursor, intent.instrument, ORDER_UNKNOWN, _WHO, at)
     cursor.execute(MARK_OPEN, ([close.position_id for close in intent.decision.closes],))
 
 

@@ -406,3 +406,16 @@ def test_a_roll_is_not_carried_out_as_an_exit(desk: Desk) -> None:
     intent = replace(desk.reserve_entry(GOLD, 1), action=IntentAction.ROLL)
     with pytest.raises(Rejected, match="is a roll"):
         desk.carrier.carry_out(intent)
+
+
+def test_more_than_one_order_may_carry_goes_out_in_slices_of_whole_lots(desk: Desk) -> None:
+    assert desk.enter(BANK, 25).outcome is Outcome.FILLED
+    (layer,) = desk.layers(BANK)
+    assert (layer.lots, desk.held()) == (25, {CALL: 750, PUT: -750})
+    assert desk.leave(layer).outcome is Outcome.FILLED
+    assert (desk.held(), desk.layers(BANK)) == ({}, [])
+    assert desk.sent() == [
+        f"{side} {quantity} {symbol}"
+        for side, symbol in (("BUY", CALL), ("SELL", PUT), ("BUY", PUT), ("SELL", CALL))
+        for quantity in (600, 150)
+    ]

@@ -18,6 +18,7 @@ from tests.fixtures.order_desk import CATALOG, WINDOW_S, Desk, carrier_of, nothi
 from tests.fixtures.rules import BANK, GOLD
 
 LEGS = {GOLD: 1, BANK: 2}
+FREEZE_LOTS = 20
 
 
 @pytest.fixture
@@ -99,7 +100,8 @@ def dies_at_every_step(
             return life.steps
         at = f"died {life.last} (step {step})"
         assert desk.store.intent(intent.id).state is IntentState.COMPLETED, at
-        assert len(desk.orders()) - orders == LEGS[intent.instrument], at
+        slices = 2 if intent.lots > FREEZE_LOTS else 1
+        assert len(desk.orders()) - orders == LEGS[intent.instrument] * slices, at
         assert desk.held() == exposure(desk), at
         assert violations(desk.store) == [], at
         assert desk.store.instrument_locks() == [], at
@@ -109,19 +111,20 @@ def dies_at_every_step(
 
 
 RUNS = [
-    pytest.param(GOLD, GatewayMode.ANALYZE, 1, id="gold"),
-    pytest.param(GOLD, GatewayMode.LIVE, 2, id="gold-live"),
-    pytest.param(BANK, GatewayMode.ANALYZE, 3, id="bank"),
-    pytest.param(BANK, GatewayMode.ANALYZE, 1, id="bank-each", marks=pytest.mark.slow),
-    pytest.param(BANK, GatewayMode.LIVE, 1, id="bank-live-each", marks=pytest.mark.slow),
+    pytest.param(GOLD, GatewayMode.ANALYZE, 1, 2, id="gold"),
+    pytest.param(GOLD, GatewayMode.LIVE, 2, 2, id="gold-live"),
+    pytest.param(BANK, GatewayMode.ANALYZE, 3, 2, id="bank"),
+    pytest.param(BANK, GatewayMode.ANALYZE, 1, 2, id="bank-each", marks=pytest.mark.slow),
+    pytest.param(BANK, GatewayMode.LIVE, 1, 2, id="bank-live-each", marks=pytest.mark.slow),
+    pytest.param(BANK, GatewayMode.LIVE, 1, 25, id="bank-sliced-each", marks=pytest.mark.slow),
 ]
 RICH = ("--funds", "1e9", "--lotsize", "GOLD_MINI=1")
 RUPEES = {GOLD: 10, BANK: 1}
 
 
-@pytest.mark.parametrize(("instrument", "mode", "stride"), RUNS)
+@pytest.mark.parametrize(("instrument", "mode", "stride", "lots"), RUNS)
 def test_an_entry_survives_the_death_of_its_process_at_any_step(
-    database_url: str, tmp_path: Path, instrument: str, mode: GatewayMode, stride: int
+    database_url: str, tmp_path: Path, instrument: str, mode: GatewayMode, stride: int, lots: int
 ) -> None:
     """Incidents 4, 16, 19: bought twice; filled and forgotten; half of it never saved."""
     with open_desk(database_url, tmp_path / "paper", *RICH, mode=mode) as desk:
@@ -131,7 +134,7 @@ def test_an_entry_survives_the_death_of_its_process_at_any_step(
                 desk.leave(layer)
 
         def enter() -> Intent:
-            return desk.reserve_entry(instrument, 2)
+            return desk.reserve_entry(instrument, lots)
 
         assert dies_at_every_step(desk, enter, leave_all, stride) > 20
         leave_all()
@@ -139,14 +142,14 @@ def test_an_entry_survives_the_death_of_its_process_at_any_step(
         assert trading_profit(desk) == cash(desk, RUPEES[instrument])
 
 
-@pytest.mark.parametrize(("instrument", "mode", "stride"), RUNS)
+@pytest.mark.parametrize(("instrument", "mode", "stride", "lots"), RUNS)
 def test_an_exit_survives_the_death_of_its_process_at_any_step(
-    database_url: str, tmp_path: Path, instrument: str, mode: GatewayMode, stride: int
+    database_url: str, tmp_path: Path, instrument: str, mode: GatewayMode, stride: int, lots: int
 ) -> None:
     with open_desk(database_url, tmp_path / "paper", *RICH, mode=mode) as desk:
 
         def enter() -> None:
-            desk.enter(instrument, 2)
+            desk.enter(instrument, lots)
 
         def leave() -> Intent:
             return desk.reserve_exit(*desk.layers(instrument))
