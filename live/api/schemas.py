@@ -19,7 +19,7 @@ from marshmallow import Schema, fields, validate
 from marshmallow.exceptions import ValidationError
 from marshmallow.types import UnknownOption
 
-from core.ist import IST
+from core.ist import IST, as_ist
 
 Item = TypeVar("Item")
 
@@ -66,6 +66,16 @@ class TextField(fields.String):
         return text.strip()
 
 
+class MomentField(fields.AwareDateTime):
+    """A time in, and given on in IST."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        try:
+            return as_ist(super()._deserialize(value, attr, data, **kwargs))
+        except OverflowError as error:
+            raise ValidationError("must be a time between the years 1 and 9999") from error
+
+
 def text(longest: int, *, shortest: int = 1, **options: Any) -> TextField:
     """An argument that is text; whitespace around it does not count."""
 
@@ -82,9 +92,9 @@ def instrument(**options: Any) -> fields.String:
     return fields.String(validate=validate.Regexp("^[A-Z][A-Z0-9_]{0,39}$"), **options)
 
 
-def moment(**options: Any) -> fields.AwareDateTime:
+def moment(**options: Any) -> MomentField:
     """An argument that is a time; without an offset, it is taken as IST."""
-    return fields.AwareDateTime(format="iso", default_timezone=IST, **options)
+    return MomentField(format="iso", default_timezone=IST, **options)
 
 
 class Asked(Schema):

@@ -286,6 +286,7 @@ def test_the_equity_curve_begins_where_it_is_asked_to(
         ("/positions?state=closed", {"state"}),
         ("/positions?sort=key", {"sort"}),
         ("/equity?since=yesterday", {"since"}),
+        ("/equity?since=9999-12-31T23:59:59-16:12", {"since"}),
         ("/holidays/NSE?year=1", {"year"}),
     ],
 )
