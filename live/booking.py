@@ -83,9 +83,14 @@ class Booker:
         held: Mapping[str, Sequence[Leg]],
         at: datetime,
     ) -> Booking:
-        """The closes that an exit's legs came to; `held` are the legs of each layer's entry."""
+        """The closes that an exit's legs came to; `held` are the legs of each layer's entry.
+
+        Raises Rejected for a layer that is not held.
+        """
         closing: dict[frozenset[str], list[LayerClose]] = {}
         for close in intent.decision.closes:
+            if close.position_id not in held:
+                raise Rejected("NOT_HELD", f"{close.position_id} is not held any more")
             symbols = frozenset(leg.symbol for leg in held[close.position_id])
             closing.setdefault(symbols, []).append(close)
         events: list[LayerReduced] = []

@@ -111,15 +111,16 @@ class SimpleLimitExecutor:
         """Work one order to its end; None when all of it filled and there is more to trade."""
         watch = self._living(intent, leg)
         over = self._is_over(intent, leg)
-        if watch is None and (over or self._had(leg) >= quantity):
+        had = self._had(leg)
+        if watch is None and (over or had >= quantity):
             return self._settled(leg, quantity, over)
         start: _Start | None = None
         try:
             start = self._start(leg)
             if watch is None:
-                watch = self._begin(intent, leg, quantity - self._had(leg), start, ladder)
+                watch = self._begin(intent, leg, quantity - had, start, ladder)
         except OutcomeUnknown as error:
-            return Worked(Outcome.UNKNOWN, self._had(leg), str(error))
+            return Worked(Outcome.UNKNOWN, had, str(error))
         except Fenced:
             raise
         except (Rejected, Retryable, Halted) as error:

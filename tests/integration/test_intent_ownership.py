@@ -1,6 +1,7 @@
 """An intent is one owner's at a time, and whoever lost it can write nothing more for it."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from decimal import Decimal
 
@@ -55,6 +56,14 @@ def test_an_intent_without_a_living_lease_is_anybodys(database_url: str) -> None
     assert not manager.release_intent(intent.id, FIRST)
     assert manager.release_intent(intent.id, SECOND)
     assert [found.id for found in manager.abandoned_intents()] == [intent.id]
+
+
+def test_of_many_that_want_an_abandoned_intent_one_gets_it(database_url: str) -> None:
+    manager = database(database_url, pool_size=8)
+    intent = owned_intent(manager, lease_s=0)
+    with ThreadPoolExecutor(8) as threads:
+        took = threads.map(lambda n: manager.take_intent(intent.id, f"process {n}", 60), range(8))
+    assert sorted(took) == [False] * 7 + [True]
 
 
 def test_an_intent_that_has_ended_is_nobodys_to_take(database_url: str) -> None:

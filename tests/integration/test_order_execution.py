@@ -9,6 +9,7 @@ import pytest
 
 from brokers.messages import OrderRequest
 from core.db_state_manager import DatabaseStateManager
+from core.db_state_manager.invariants import violations
 from core.db_state_manager.records import OutboxEvent
 from core.db_state_manager.states import (
     ControlState,
@@ -419,3 +420,31 @@ def test_more_than_one_order_may_carry_goes_out_in_slices_of_whole_lots(desk: De
         for side, symbol in (("BUY", CALL), ("SELL", PUT), ("BUY", PUT), ("SELL", CALL))
         for quantity in (600, 150)
     ]
+
+
+@pytest.mark.parametrize(
+    ("symbol", "sent"),
+    [
+        (CALL, [f"BUY 600 {CALL}", f"SELL 600 {PUT}"]),
+        (PUT, [f"BUY 600 {CALL}", f"BUY 150 {CALL}", f"SELL 600 {PUT}", f"SELL 150 {CALL}"]),
+    ],
+    ids=["call", "put"],
+)
+def test_an_entry_that_is_had_in_part_is_held_in_pairs(
+    desk: Desk, symbol: str, sent: list[str]
+) -> None:
+    """Incident 25: 10 calls and 8 puts were counted as 18."""
+
+    def refuse_the_rest(order: OrderRequest) -> None:
+        if (order.contract.symbol, order.quantity) == (symbol, 150):
+            raise Rejected("REFUSED", "no")
+
+    desk.client.before = refuse_the_rest
+    assert desk.enter(BANK, 25).outcome is Outcome.PARTLY_FILLED
+    (layer,) = desk.layers(BANK)
+    assert (layer.lots, desk.held()) == (20, {CALL: 600, PUT: -600})
+    assert desk.sent() == sent
+    assert violations(desk.store) == []
+    desk.client.before = nothing
+    assert desk.leave(layer).outcome is Outcome.FILLED
+    assert (desk.held(), desk.layers(BANK)) == ({}, [])

@@ -159,6 +159,27 @@ def test_an_exit_survives_the_death_of_its_process_at_any_step(
         assert trading_profit(desk) == cash(desk, RUPEES[instrument])
 
 
+@pytest.mark.parametrize("instrument", [GOLD, BANK])
+def test_any_number_of_deaths_on_the_way_come_to_the_same_end(desk: Desk, instrument: str) -> None:
+    """Each process dies like the one before it, a little further on."""
+    deaths = 0
+    for intent in (desk.reserve_entry(instrument, 2), None):
+        working = intent or desk.reserve_exit(*desk.layers(instrument))
+        for steps in range(2, 200):
+            if desk.store.intent(working.id).state is IntentState.COMPLETED:
+                break
+            try:
+                live_and_die(desk, working, Life(dies_at=steps))
+            except Died:
+                deaths += 1
+            desk.clock.wait(WINDOW_S)
+        assert desk.held() == exposure(desk)
+        assert violations(desk.store) == []
+    assert deaths > 20
+    assert desk.held() == {}
+    assert len(desk.orders()) == 2 * LEGS[instrument]
+
+
 def test_a_second_pass_right_after_the_first_changes_nothing(desk: Desk) -> None:
     intents = [desk.reserve_entry(GOLD, 1), desk.reserve_entry(BANK, 1)]
     for intent in intents:

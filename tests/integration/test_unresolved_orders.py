@@ -12,6 +12,7 @@ import pytest
 from brokers.messages import GatewayMode, OrderRequest
 from core.db_state_manager import DatabaseStateManager
 from core.db_state_manager.ownership import Fenced
+from core.db_state_manager.records import OrderPlan
 from core.db_state_manager.states import IntentState, OrderState
 from core.errors import OutcomeUnknown, Rejected, Retryable
 from live.order_executor import Outcome
@@ -115,6 +116,27 @@ def test_an_equal_order_from_before_the_send_is_not_ours(desk: Desk) -> None:
     desk.clock.wait(WINDOW_S)
     assert desk.carrier.carry_out(intent).outcome is Outcome.FILLED
     assert len(desk.orders()) == 2
+
+
+def test_one_order_at_the_broker_is_one_order_of_ours(desk: Desk) -> None:
+    """Two rows that would both fit it: the one that is named already has it."""
+
+    def fail(call: object, *given: object) -> None:
+        raise Retryable("the database was gone")
+
+    intent = desk.reserve_entry(GOLD, 1)
+    forgetful = otherwise(desk.store, "record_order_id", fail)
+    carry_out_with(desk, intent, store=forgetful)
+    (row,) = desk.store.orders(intent.id)
+    plan = OrderPlan(
+        row.leg_id, row.broker, row.trading_day, row.quantity, row.price_type, row.price, ()
+    )
+    desk.store.record_send_intent(plan)
+    desk.clock.wait(WINDOW_S)
+    assert carry_out_with(desk, intent) is Outcome.FILLED
+    states = [order.state for order in desk.store.orders(intent.id)]
+    assert states == [OrderState.FILLED, OrderState.CANCELLED]
+    assert len(desk.orders()) == 1
 
 
 def test_an_order_of_somebody_else_is_not_adopted(desk: Desk) -> None:
