@@ -18,7 +18,7 @@ from live.access import Access, Role
 from live.account_gauges import AccountGauges
 from live.metrics import alert_answered, exposition, webhook_began
 
-_ALERTS = "webhook.receive_alert"
+_ALERTS = "webhook"
 _UNTRUSTED = (
     HTTPStatus.UNAUTHORIZED,
     HTTPStatus.FORBIDDEN,
@@ -39,12 +39,12 @@ def metrics_blueprint(store: DatabaseStateManager, access: Access) -> Blueprint:
 
     @blueprint.before_app_request
     def begin() -> None:
-        if request.endpoint == _ALERTS:
+        if request.blueprint == _ALERTS:
             g.alert_answered = webhook_began()
 
     @blueprint.after_app_request
     def end(response: Response) -> Response:
-        if request.endpoint == _ALERTS and "alert_answered" in g:
+        if request.blueprint == _ALERTS and "alert_answered" in g:
             g.alert_answered()
             untrusted = response.status_code in _UNTRUSTED
             answer = (response.get_json(silent=True) or {}).get("status", "error")

@@ -17,7 +17,6 @@ from live.clock import SystemClock
 from tests.fixtures.alert_payloads import EXIT
 from tests.fixtures.database import MAKER, database, enter, entered, journal, reserved_intent
 from tests.fixtures.rules import BANK, GOLD, base_entry, opened
-from tests.fixtures.web import ACCESS as WEB_ACCESS
 from tests.fixtures.web import TOKENS, web_on
 
 ACCESS = Access({role: hash_token(f"of the {role}") for role in Role})
@@ -93,6 +92,7 @@ def test_the_account_is_told_as_the_database_has_it(store: DatabaseStateManager)
     assert found["pm_equity_closed_inr"] == float(store.money().closed_equity)
 
 
+@pytest.mark.parametrize("in_path", [False, True])
 @pytest.mark.parametrize(
     ("role", "body", "labels"),
     [
@@ -105,12 +105,9 @@ def test_the_account_is_told_as_the_database_has_it(store: DatabaseStateManager)
     ],
 )
 def test_answers_to_alerts_are_counted_and_timed(
-    store: DatabaseStateManager, role: Role, body: str, labels: str
+    store: DatabaseStateManager, role: Role, body: str, labels: str, in_path: bool
 ) -> None:
-    app = web_on(store).app
-    if "metrics" not in app.blueprints:
-        app.register_blueprint(metrics_blueprint(store, WEB_ACCESS))
-    client = app.test_client()
+    client = web_on(store).client()
 
     def counted(name: str) -> float:
         headers = {"Authorization": f"Bearer {TOKENS[Role.VIEWER]}"}
@@ -119,7 +116,8 @@ def test_answers_to_alerts_are_counted_and_timed(
 
     names = (f"pm_alerts_total {labels}", "pm_webhook_seconds_count")
     before = [counted(name) for name in names]
-    client.post("/webhook", data=body, headers={"X-Webhook-Token": TOKENS[role]})
+    path = f"/webhook/{TOKENS[role]}" if in_path else "/webhook"
+    client.post(path, data=body, headers={} if in_path else {"X-Webhook-Token": TOKENS[role]})
     assert [counted(name) for name in names] == [number + 1 for number in before]
 
 
