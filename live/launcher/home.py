@@ -15,7 +15,7 @@ from live.embedded.account import choose_account, closed_folder
 from live.embedded.folders import make_open
 
 # Where root puts the servers' data when their account cannot get into PM_HOME.
-_REACHABLE = Path("/var/lib/portfolio-manager")
+REACHABLE = Path("/var/lib/portfolio-manager")
 _ROOT = 0
 
 
@@ -76,16 +76,16 @@ class Home:
         shutil.rmtree(self.metrics, ignore_errors=True)
         self.metrics.mkdir(mode=0o700)
 
-    def place_servers(self) -> Path:
+    def place_servers(self, reachable: Path = REACHABLE) -> Path:
         """The folder for the embedded servers; chosen once, for it holds all data.
 
         It is in PM_HOME. Where root runs this and the servers' lesser account cannot get there,
-        it is below /var/lib, and PM_HOME has a link to it.
+        it is below `reachable`, and PM_HOME has a link to it.
         """
         if self.servers.exists() or os.geteuid() != _ROOT:
             return self.servers
         if closed_folder(self.path, choose_account(())) is not None:
-            elsewhere = _REACHABLE / secrets.token_hex(8)
+            elsewhere = reachable / secrets.token_hex(8)
             make_open(elsewhere)
             self.servers.symlink_to(elsewhere)
         return self.servers

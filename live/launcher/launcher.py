@@ -5,6 +5,7 @@ is not ready is waited for, and said. While it lives nobody else can start on th
 nothing that it started outlives it.
 """
 
+import json
 import logging
 import os
 import time
@@ -156,7 +157,7 @@ class Launcher:
         answer = answer_of(f"{self._url()}/ready")
         if answer is not None and answer.ok:
             return True
-        told = "" if answer is None else answer.text.strip()
+        told = "" if answer is None else _reason(answer.text)
         if told and told != self._told:
             _LOG.info("not ready yet: %s", told)
             self._told = told
@@ -194,6 +195,14 @@ class Launcher:
             if ":" in host
             else (f"http://{host}:{self._settings.port}")
         )
+
+
+def _reason(text: str) -> str:
+    """Why /ready says no."""
+    try:
+        return str(json.loads(text)["reason"])
+    except (ValueError, KeyError, TypeError):
+        return text.strip()
 
 
 def _redis_words(settings: OperatorSettings) -> str:

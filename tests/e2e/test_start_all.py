@@ -131,7 +131,7 @@ def test_the_command_it_prints_opens_a_position_that_a_restart_keeps(
     installation: Installation,
 ) -> None:
     told = installation.start("--at", OPEN_MARKET)
-    assert "closed" not in told
+    assert "does not trade" not in told
     pasted = re.search(r"^ +\S.*signal example.*\n.*curl.*$", told, re.MULTILINE)
     assert pasted is not None, told
     answered = installation.paste(pasted[0])
