@@ -40,7 +40,7 @@ class ExitChaser:
         """Trade a leg until it has `quantity` in all; CHASING after `most_passes` without that."""
         stage = self._first_stage(intent, leg)
         told = stage
-        passes = 0
+        passes = refusals = 0
         while True:
             began_s = self._clock.monotonic()
             worked = self._legs.work(intent, leg, quantity, self._chase.caps[stage])
@@ -53,8 +53,9 @@ class ExitChaser:
                 self._tell(intent, leg, stage, worked)
             if passes == most_passes:
                 return Worked(Outcome.CHASING, worked.quantity, worked.reason)
-            taken_s = self._clock.monotonic() - began_s
-            self._wait(max(self._chase.pause_s, self._chase.pass_s - taken_s))
+            rested = self._clock.monotonic() - began_s >= self._chase.refused_pause_s
+            refusals = 0 if rested else refusals + 1
+            self._wait(self._chase.pause_after(refusals))
 
     def _first_stage(self, intent: Intent, leg: Leg) -> int:
         """One stage for each order that was tried in vain."""

@@ -40,12 +40,20 @@ class Ladder:
 class Chase:
     """How an exit is repeated until it is filled: each pass has the next cap, then the last one.
 
-    Passes begin `pass_s` apart at least, so that a broker that refuses is not flooded.
+    After a pass in which an order rested `pause_s` go by. Orders that the broker refuses are tried
+    again after `refused_pause_s`, then after twice that, up to `longest_pause_s`.
     """
 
     caps: tuple[Decimal, ...] = tuple(map(Decimal, ("0.002", "0.005", "0.01", "0.02", "0.05")))
-    pass_s: float = 10.0
     pause_s: float = 1.0
+    refused_pause_s: float = 5.0
+    longest_pause_s: float = 30.0
+
+    def pause_after(self, refusals: int) -> float:
+        """How long to wait after so many passes in a row that were refused, seconds."""
+        if not refusals:
+            return self.pause_s
+        return float(min(self.refused_pause_s * 2.0 ** (refusals - 1), self.longest_pause_s))
 
 
 def on_tick(side: Side, price: Decimal, tick: Decimal) -> Decimal:
