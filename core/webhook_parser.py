@@ -122,6 +122,17 @@ def fingerprint(alert: Alert) -> str:
     return "/".join((alert.instrument, kind, which, as_ist(alert.bar_time).isoformat()))
 
 
+def kind_of(alert: Alert) -> SignalType:
+    """What an alert asks for."""
+    match alert:
+        case Signal():
+            return alert.type
+        case MarketDataSignal():
+            return SignalType.MARKET_DATA
+        case EODMonitorSignal():
+            return SignalType.EOD_MONITOR
+
+
 def _exact(literal: str) -> Decimal:
     try:
         return Decimal(literal)

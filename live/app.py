@@ -28,6 +28,7 @@ from live.api.webhook import SECRET_HEADER, AlertDesk, Network, polling, webhook
 from live.call_limits import CallLimits
 from live.duplicates import DuplicateDetector
 from live.ids import new_id
+from live.logs import correlate_requests
 from live.sessions import Sessions
 from live.web_parts import WebParts
 
@@ -73,6 +74,7 @@ def create_app(parts: WebParts) -> Flask:
     sessions = Sessions(parts.access, parts.clock, settings.session_s)
     guard = Guard(parts.access, sessions, CallLimits(parts.clock, settings.calls_per_s))
     _number_requests(app)
+    correlate_requests(app)
     app.before_request(guard.admit)
     tell_errors(app)
     api = _described(app)
@@ -140,4 +142,6 @@ def _number_requests(app: Flask) -> None:
     @app.after_request
     def name_request(response: Response) -> Response:
         response.headers["X-Request-Id"] = g.request_id
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        response.headers.setdefault("Cache-Control", "no-store")
         return response

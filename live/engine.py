@@ -26,6 +26,7 @@ from core.signal_validator import Refused
 from live.carrying_out import CarriedOut, IntentCarrier
 from live.entries import EntryDesk, Prepared
 from live.exits import BUSY_LOOK_S, RETRY_S, ExitDesk
+from live.metrics import order_sent_after
 from live.order_executor import Outcome as WorkOutcome
 
 _FROM_THE_FUTURE = timedelta(minutes=5)
@@ -241,7 +242,10 @@ class LiveTradingEngine:
             return _ended(SignalStatus.EXECUTED, "NOTHING_TO_DO", "nothing was to be done")
         if reservation.result is ReserveResult.EXISTING:
             return self._end_of(self._awaited(intent))
-        return _told(intent, self._carriers(hand.owner).carry_out(intent))
+        carried = self._carriers(hand.owner).carry_out(intent)
+        for order in self._store.orders(intent.id)[:1]:
+            order_sent_after((order.created_at - hand.claimed.received_at).total_seconds())
+        return _told(intent, carried)
 
     def _awaited(self, begun: Intent) -> Intent:
         """What another worker began, once the recovery has brought it to an end or a standstill."""

@@ -18,9 +18,11 @@ from core.db_state_manager import DatabaseStateManager
 from core.db_state_manager.records import ClaimedSignal, Outcome
 from core.db_state_manager.states import SignalStatus
 from core.errors import OutcomeUnknown, PortfolioError, Retryable
+from core.webhook_parser import kind_of
 from live.engine import InHand, LiveTradingEngine
 from live.exits import Stopping
 from live.logs import correlated
+from live.metrics import signal_finished
 
 _LOOK_S = 0.05
 _LOG = logging.getLogger(__name__)
@@ -148,6 +150,7 @@ class EngineThreads:
             if not self._store.finish_signal(claimed.id, owner, ended.status, ended.outcome):
                 _LOG.warning("signal %d had passed to somebody else", claimed.id)
             outcome = ended.outcome
+            signal_finished(kind_of(claimed.alert), ended.status, outcome.code)
             _LOG.info("%s: %s (%s)", ended.status, outcome.code, outcome.reason)
         except Stopping:
             self._store.release_signal(claimed.id, owner)
@@ -163,6 +166,7 @@ class EngineThreads:
         told = {"signal_id": claimed.id, "reason": outcome.reason}
         try:
             self._store.finish_signal(claimed.id, owner, SignalStatus.FAILED, outcome)
+            signal_finished(kind_of(claimed.alert), SignalStatus.FAILED, outcome.code)
             self._store.append_outbox("SIGNAL_FAILED", claimed.alert.instrument, told)
         except PortfolioError as error:
             _LOG.warning("nor could that be kept: %s", error)

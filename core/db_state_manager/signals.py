@@ -17,7 +17,7 @@ from core.db_state_manager.records import ClaimedSignal, Journalled, Outcome
 from core.db_state_manager.states import SignalStatus
 from core.errors import Rejected
 from core.models import EODMonitorSignal, MarketDataSignal, Signal, SignalType
-from core.webhook_parser import Alert
+from core.webhook_parser import Alert, kind_of
 
 # Store an alert; take a failed one up again; return nothing for a duplicate.
 JOURNAL = """
@@ -110,7 +110,7 @@ class SignalJournal(Database):
         """Store an alert before it is answered, or say which one it repeats."""
         kept = (
             fingerprint,
-            _kind(alert),
+            kind_of(alert),
             alert.instrument,
             alert.layer if isinstance(alert, Signal) else None,
             alert.bar_time,
@@ -184,16 +184,6 @@ def changed(cursor: Cursor, query: str, values: tuple[object, ...]) -> bool:
     """Whether an UPDATE met a row."""
     cursor.execute(query, values)
     return cursor.rowcount > 0
-
-
-def _kind(alert: Alert) -> SignalType:
-    match alert:
-        case Signal():
-            return alert.type
-        case MarketDataSignal():
-            return SignalType.MARKET_DATA
-        case EODMonitorSignal():
-            return SignalType.EOD_MONITOR
 
 
 def _alert(kind: str, data: object) -> Alert:
