@@ -25,6 +25,7 @@ from core.webhook_parser import Alert, fingerprint, parse_alert_text
 from live.access import Access, CallerRefused, Role
 from live.api.rest import Room
 from live.duplicates import DuplicateDetector
+from live.logs import correlated
 
 Waiter = Callable[[int], Journalled | None]
 Network = IPv4Network | IPv6Network
@@ -92,7 +93,12 @@ class AlertDesk:
         alert = parse_alert_text(delivery.body, self._instruments)
         mark = fingerprint(alert)
         kept = self._duplicates.first_of(mark) or self._journal(delivery, alert, received_at)
-        return kept if kept.duplicate_of is not None else self._awaited(kept, mark)
+        with correlated(signal_id=kept.id):
+            if kept.duplicate_of is not None:
+                _LOG.info("%s came again", mark)
+                return kept
+            _LOG.info("%s is stored", mark)
+            return self._awaited(kept, mark)
 
     def _admit(self, delivery: Delivery) -> None:
         if self._networks is not None and not _is_within(delivery.address, self._networks):

@@ -110,6 +110,11 @@ def test_only_those_who_may_get_past_the_door(web: Web, method: str, rule: str) 
     assert web.call(method, path_of(rule), None).status_code == 401
 
 
+def test_no_answer_is_kept_on_the_way(web: Web) -> None:
+    headers = web.call("GET", "/status").headers
+    assert (headers["Cache-Control"], headers["X-Content-Type-Options"]) == ("no-store", "nosniff")
+
+
 def test_without_a_token_nothing_is_read_of_the_arguments(web: Web) -> None:
     response = web.call("POST", "/emergency/stop", None, json={"reason": 7})
     assert response.status_code == 401

@@ -1,6 +1,7 @@
 """What an operator changes over HTTP, and how the service says no."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -9,10 +10,11 @@ import pytest
 from core.db_state_manager import DatabaseStateManager
 from core.db_state_manager.states import ControlState
 from live.access import Role
-from live.app import LARGEST_BODY_BYTES
+from live.app import LARGEST_BODY_BYTES, create_app
+from tests.fixtures.alert_payloads import BASE_ENTRY
 from tests.fixtures.database import database, entered
 from tests.fixtures.rules import BANK, CAPITAL, GOLD, opened
-from tests.fixtures.web import OPERATOR_MARK, Web, web_on
+from tests.fixtures.web import OPERATOR_MARK, TOKENS, Web, web_on
 
 
 @pytest.fixture
@@ -210,3 +212,17 @@ def test_looking_does_not_wait_for_who_decides(web: Web, store: DatabaseStateMan
         cursor.execute("SET LOCAL statement_timeout = '2s'")
         for path in ("/status", "/positions", "/capital/summary", "/db/status"):
             assert web.call("GET", path, Role.VIEWER).status_code == 200
+
+
+def test_who_looks_takes_no_connection_from_an_alert(
+    web: Web, store: DatabaseStateManager, database_url: str
+) -> None:
+    reads = database(database_url, pool_size=1, capital=None, wait_s=0.05)
+    app = create_app(replace(web.parts, reads=reads))
+    viewer = {"Authorization": f"Bearer {TOKENS[Role.VIEWER]}"}
+    with reads.transaction():
+        assert app.test_client().get("/status", headers=viewer).status_code == 503
+        path = f"/webhook/{TOKENS[Role.WEBHOOK]}"
+        assert app.test_client().post(path, json=BASE_ENTRY).status_code == 202
+    assert app.test_client().get("/status", headers=viewer).status_code == 200
+    reads.close()
