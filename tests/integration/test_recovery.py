@@ -1,6 +1,7 @@
 """A process may die at any instruction: the next one carries on to the exposure intended."""
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
 
@@ -10,10 +11,10 @@ from brokers.messages import GatewayMode, OrderRequest
 from core.db_state_manager.invariants import violations
 from core.db_state_manager.records import Intent
 from core.db_state_manager.states import IntentState
-from core.errors import Retryable
+from core.errors import OutcomeUnknown, Retryable
 from live.order_executor import Outcome
 from live.recovery import BOOKS_DISAGREE, CrashRecoveryManager
-from tests.fixtures.interruption import Died, Life, otherwise
+from tests.fixtures.interruption import Died, Failure, Life, otherwise
 from tests.fixtures.order_desk import CATALOG, WINDOW_S, Desk, carrier_of, nothing, open_desk
 from tests.fixtures.rules import BANK, GOLD
 
@@ -81,6 +82,17 @@ def trading_profit(desk: Desk) -> Decimal:
 Reserve = Callable[[], Intent]
 
 
+def hold_to_the_exchange(desk: Desk, intent: Intent, orders: int, at: str) -> None:
+    """The intent is done, with one order for each leg since there were `orders`; and no more."""
+    assert desk.store.intent(intent.id).state is IntentState.COMPLETED, at
+    slices = 2 if intent.lots > FREEZE_LOTS else 1
+    assert len(desk.orders()) - orders == LEGS[intent.instrument] * slices, at
+    assert desk.held() == exposure(desk), at
+    assert violations(desk.store) == [], at
+    assert desk.store.instrument_locks() == [], at
+    assert recovery(desk).run().resumed == (), at
+
+
 def dies_at_every_step(
     desk: Desk, reserve: Reserve, before: Callable[[], object], stride: int
 ) -> int:
@@ -98,15 +110,7 @@ def dies_at_every_step(
             recovered(desk)
         else:
             return life.steps
-        at = f"died {life.last} (step {step})"
-        assert desk.store.intent(intent.id).state is IntentState.COMPLETED, at
-        slices = 2 if intent.lots > FREEZE_LOTS else 1
-        assert len(desk.orders()) - orders == LEGS[intent.instrument] * slices, at
-        assert desk.held() == exposure(desk), at
-        assert violations(desk.store) == [], at
-        assert desk.store.instrument_locks() == [], at
-        again = recovery(desk).run()
-        assert again.resumed == (), at
+        hold_to_the_exchange(desk, intent, orders, f"died {life.last} (step {step})")
         step += stride
 
 
@@ -157,6 +161,40 @@ def test_an_exit_survives_the_death_of_its_process_at_any_step(
         assert dies_at_every_step(desk, leave, enter, stride) > 20
         assert (desk.held(), desk.layers(instrument)) == ({}, [])
         assert trading_profit(desk) == cash(desk, RUPEES[instrument])
+
+
+FAILURES = [
+    pytest.param(GOLD, False, 1, id="gold-not-done"),
+    pytest.param(GOLD, True, 1, id="gold-done"),
+    pytest.param(BANK, False, 3, id="bank-not-done"),
+    pytest.param(BANK, True, 3, id="bank-done"),
+    pytest.param(BANK, False, 1, id="bank-not-done-each", marks=pytest.mark.slow),
+    pytest.param(BANK, True, 1, id="bank-done-each", marks=pytest.mark.slow),
+]
+
+
+@pytest.mark.parametrize(("instrument", "is_done", "stride"), FAILURES)
+def test_a_database_that_fails_once_at_any_call_changes_nothing_in_the_end(
+    desk: Desk, instrument: str, is_done: bool, stride: int
+) -> None:
+    """Incident 4: after the order was accepted the database failed, and it was sent again."""
+    both: tuple[Reserve, ...] = (
+        lambda: desk.reserve_entry(instrument, 2),
+        lambda: desk.reserve_exit(*desk.layers(instrument)),
+    )
+    call, reached = 1, True
+    while reached:
+        for reserve in both:
+            orders, intent = len(desk.orders()), reserve()
+            failure = Failure(call, is_done=is_done)
+            with suppress(Retryable, OutcomeUnknown):
+                store = failure.store(desk.store)
+                carrier_of("the first process", store, desk.client, desk.clock).carry_out(intent)
+            recovered(desk)
+            hold_to_the_exchange(desk, intent, orders, f"{failure.where} failed (call {call})")
+            reached = bool(failure.where)
+        call += stride
+    assert call > 20
 
 
 @pytest.mark.parametrize("instrument", [GOLD, BANK])
