@@ -30,7 +30,7 @@ from core.db_state_manager.operation import lock_instrument, unlock_instrument
 from core.db_state_manager.orders import Orders, insert_legs, move_order
 from core.db_state_manager.outbox import append_event
 from core.db_state_manager.ownership import check_holder
-from core.db_state_manager.records import Intent, LedgerLine, LegPlan, StopRaise
+from core.db_state_manager.records import Intent, LedgerLine, LegPlan, Outcome, StopRaise
 from core.db_state_manager.states import (
     ACTIVE_INTENTS,
     INTENT_FROM,
@@ -39,6 +39,7 @@ from core.db_state_manager.states import (
     IntentSource,
     IntentState,
     OrderState,
+    SignalStatus,
 )
 from core.decision_record import Decision
 from core.errors import Rejected, Retryable
@@ -106,6 +107,11 @@ WHERE id = ANY (%s) AND state = 'closing'"""
 
 # Who leads now; an older epoch may not trade.
 NEWEST_EPOCH = "SELECT max(epoch) FROM leadership_history"
+
+# What an alert is told whose work was left over, once that work has ended.
+TELL_LEFT = r"""
+UPDATE signal_log SET status = %s, outcome = %s, finished_at = %s
+WHERE id = %s AND status = 'blocked' AND outcome ->> 'code' LIKE 'LEFT\_%%'"""
 
 # What the orders of an intent have filled, in all.
 FILLED = """
@@ -338,6 +344,8 @@ class Intents(BookStore, Orders):
             book_lines(cursor, beside, booking.at, intent_id=intent_id)
             _release(cursor, intent, booking.at)
             done = Completion(tuple(opened), tuple(trades))
+            lots = sum(layer.lots for layer in opened) + sum(trade.lots for trade in trades)
+            _tell_left(cursor, intent, lots, "nothing of it was kept", booking.at)
             told = {"intent_id": intent_id, "action": intent.action, "events": list(events)}
             append_event(cursor, "INTENT_COMPLETED", intent.instrument, told, booking.at)
             return done
@@ -358,6 +366,7 @@ class Intents(BookStore, Orders):
                 return False
             now = self._clock.now()
             _release(cursor, intent, now)
+            _tell_left(cursor, intent, 0, reason, now)
             told = {"intent_id": intent_id, "action": intent.action, "reason": reason}
             append_event(cursor, "INTENT_CANCELLED", intent.instrument, told, now)
             return True
@@ -397,6 +406,18 @@ def _release(cursor: Cursor, intent: Intent, at: datetime) -> None:
     """Whatever was kept from others for the intent: its layers, and a lock for its orders."""
     unlock_instrument(cursor, intent.instrument, ORDER_UNKNOWN, _WHO, at)
     cursor.execute(MARK_OPEN, ([close.position_id for close in intent.decision.closes],))
+
+
+def _tell_left(cursor: Cursor, intent: Intent, lots: int, reason: str, at: datetime) -> None:
+    """Nobody waited for the end of what was left over, so its alert is told that end here."""
+    decision = intent.decision
+    if lots:
+        status = SignalStatus.EXECUTED
+        outcome = Outcome(decision.code, decision.reason, lots, decision.limiter)
+    else:
+        status = SignalStatus.FAILED if decision.closes else SignalStatus.BLOCKED
+        outcome = Outcome("NOT_FILLED", reason)
+    cursor.execute(TELL_LEFT, (status, to_json(outcome), at, intent.signal_id))
 
 
 def _audit_decision(cursor: Cursor, decision: Decision, booking: Booking) -> None:
