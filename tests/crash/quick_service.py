@@ -1,0 +1,23 @@
+"""The service of `live.wsgi`, with the pace of a test."""
+
+from functools import partial
+
+from flask import Flask
+
+from live import service, wsgi
+from live.engine_threads import Pace
+
+PACE = Pace(
+    lease_s=1.2,
+    poll_s=0.1,
+    sweep_s=0.2,
+    first_recovery_s=5.0,
+    last_work_s=5.0,
+    resolve_window_s=1.5,
+)
+
+
+def create() -> Flask:
+    """What gunicorn calls in each worker."""
+    wsgi.build = partial(service.build, pace=PACE)  # type: ignore[attr-defined]
+    return wsgi.create()

@@ -1,0 +1,130 @@
+"""A worker may be killed at any point: the alert still becomes what it asked for, and only once."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from core.db_state_manager.states import SignalStatus
+from live.embedded import EmbeddedServers
+from tests.fixtures.account_proof import sent_once
+from tests.fixtures.live_service import ATRS, BANK, GOLD, PRICES
+from tests.fixtures.living_service import Living, open_service
+from tests.fixtures.servers import folder_for_all, fresh_database
+
+_ONCE = (
+    "journal_signal",
+    "claim_signals",
+    "decide_and_reserve",
+    "insert_legs",
+    "take_intent",
+    "move_intent",
+    "complete_intent",
+    "append_event",
+    "finish_signal",
+)
+_EACH_LEG = ("record_send_intent", "place_order", "record_order_id", "book_fill", "move_leg")
+LEGS = {GOLD: 1, BANK: 2}
+
+
+def points(instrument: str, often: str) -> list[Any]:
+    """Every point of an operation, as it is ordered; all but `often` for the full run."""
+    once = [f"1 {when} {name}" for name in _ONCE for when in ("before", "after")]
+    each = [
+        f"{leg} {when} {name}"
+        for leg in range(1, LEGS[instrument] + 1)
+        for name in _EACH_LEG
+        for when in ("before", "after")
+    ]
+    return [
+        pytest.param(point, marks=() if point == often else pytest.mark.slow)
+        for point in (*once, *each)
+    ]
+
+
+class Machine:
+    """A service that is used for many points, and made anew after one that went wrong."""
+
+    def __init__(self, postgres: EmbeddedServers, template: str) -> None:
+        self._postgres = postgres
+        self._template = template
+        self._opened = ExitStack()
+        self._living: Living | None = None
+
+    def living(self) -> Living:
+        """One that runs, with nothing held and nothing in flight."""
+        if self._living is None:
+            dsn = self._opened.enter_context(fresh_database(self._postgres, self._template))
+            folder = self._opened.enter_context(folder_for_all())
+            dying = open_service(dsn, folder, application="tests.crash.dying_service:create()")
+            self._living = self._opened.enter_context(dying)
+        return self._living
+
+    def close(self) -> None:
+        """End it."""
+        self._opened.close()
+        self._living = None
+
+
+@pytest.fixture(scope="module")
+def machine(postgres: EmbeddedServers, migrated_template: str) -> Iterator[Machine]:
+    made = Machine(postgres, migrated_template)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def living(machine: Machine) -> Iterator[Living]:
+    running = machine.living()
+    yield running
+    if running.store.open_positions() or not running.proof.is_settled():
+        machine.close()
+
+
+def survives(living: Living, point: str, payload: dict[str, Any]) -> None:
+    """Send an alert, have a worker killed at `point`, and find the alert done, once."""
+    before = len(living.proof.orders())
+    living.die_at(point)
+    signal_id = living.send(payload)
+    living.wait_for_death()
+    living.end_of(signal_id)
+    living.settle()
+    row = living.end_of(signal_id)
+    assert row.status is SignalStatus.EXECUTED, row.outcome
+    again = living.web.deliver(payload)
+    assert (again["status"], again["signal_id"]) == ("duplicate", signal_id)
+    living.settle()
+    new = living.proof.orders()[before:]
+    assert sent_once(new), new
+    instrument = payload["instrument"]
+    assert len(new) == LEGS[instrument], new
+
+
+def check_entry_and_exit(living: Living, instrument: str, point: str) -> None:
+    survives(living, point, living.alert("BASE_ENTRY", instrument))
+    assert len(living.store.open_positions()) == 1
+    survives(living, point, living.alert("EXIT", instrument))
+    assert living.proof.held() == {}
+
+
+def check_stop(living: Living, instrument: str, point: str) -> None:
+    assert living.done("BASE_ENTRY", instrument).status is SignalStatus.EXECUTED
+    below = PRICES[instrument] - 2 * ATRS[instrument]
+    survives(living, point, living.alert("MARKET_DATA", instrument, below))
+    assert living.proof.held() == {}
+
+
+@pytest.mark.parametrize("point", points(GOLD, often="1 after decide_and_reserve"))
+def test_gold_survives_a_kill_at_every_point(living: Living, point: str) -> None:
+    check_entry_and_exit(living, GOLD, point)
+
+
+@pytest.mark.parametrize("point", points(BANK, often="1 after place_order"))
+def test_bank_nifty_survives_a_kill_at_every_point(living: Living, point: str) -> None:
+    check_entry_and_exit(living, BANK, point)
+
+
+@pytest.mark.parametrize("point", points(GOLD, often="1 before append_event"))
+def test_a_stop_survives_a_kill_at_every_point(living: Living, point: str) -> None:
+    check_stop(living, GOLD, point)
