@@ -23,7 +23,7 @@ from live.embedded.folders import Folders, make_private
 from live.embedded.process import ServerProcess, evict, wait_until
 
 _PORT = "5432"
-_SETTINGS = ("max_connections=60", "shared_buffers=32MB", "timezone=UTC")
+_SETTINGS = ("max_connections=200", "shared_buffers=32MB", "timezone=UTC")
 # What is committed still outlives a killed server, so that tests may kill it; not a power cut.
 _FAST_SETTINGS = ("fsync=off", "full_page_writes=off")
 # Recovery after a crash may take minutes; as long as it lives and works, it is waited for.

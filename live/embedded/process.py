@@ -86,8 +86,10 @@ class ServerProcess:
 
     def last_words(self) -> str:
         """The last lines it printed, as one."""
+        size = self._log.stat().st_size
         with self._log.open("rb") as file:
-            file.seek(self._log_start)
+            # A log that is now shorter was put aside since.
+            file.seek(self._log_start if self._log_start <= size else 0)
             printed = file.read().decode(errors="replace").splitlines()
         lines = [line.strip() for line in printed if line.strip()]
         return " / ".join(lines[-_LAST_LINES:]) or "it said nothing"

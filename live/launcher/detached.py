@@ -23,7 +23,6 @@ from live.settings import PROJECT
 START_WAIT_S = 180.0
 _STOP_WAIT_S = 120.0
 _LOOK_S = 0.05
-_LOG_BYTES = 10_000_000
 _STAMP = re.compile(r"^\S+ \S+ (INFO|WARNING|ERROR) ")
 
 Say = Callable[[str], None]
@@ -77,8 +76,6 @@ def stop(home: Home) -> bool:
 def _spawn(home: Home, options: Sequence[str]) -> tuple[subprocess.Popen[bytes], int]:
     """The process, and where in the log its first line will be."""
     log = home.launcher_log
-    if log.exists() and log.stat().st_size > _LOG_BYTES:
-        log.replace(log.with_name(f"{log.name}.1"))
     command = [sys.executable, str(PROJECT / "portfolio_manager.py"), "live", *options]
     with log.open("ab") as output:
         begins = output.tell()

@@ -16,6 +16,7 @@ from live.embedded.folders import make_open
 
 # Where root puts the servers' data when their account cannot get into PM_HOME.
 REACHABLE = Path("/var/lib/portfolio-manager")
+LARGEST_LOG_BYTES = 10_000_000
 _ROOT = 0
 
 
@@ -60,6 +61,11 @@ class Home:
         """What runs, and how it is reached; there while it does."""
         return self.path / "run.json"
 
+    @property
+    def not_ended(self) -> Path:
+        """There from a launcher's start to its orderly end; it outlives one that is killed."""
+        return self.path / "not_ended"
+
     def prepare(self) -> None:
         """Make what is missing. Raises ConfigInvalid where nothing can be written."""
         try:
@@ -70,6 +76,17 @@ class Home:
         except OSError as error:
             allowed = f"a folder that can be written is expected ({error.strerror})"
             raise ConfigInvalid("PM_HOME", str(self.path), allowed) from error
+
+    def trim_logs(self) -> None:
+        """Put the content of a log that grew large aside, while its program goes on writing to it.
+
+        The service's own log is not among them: it does the same by itself.
+        """
+        own = (self.logs / f"{name}.log" for name in ("launcher", "gunicorn", "paper_exchange"))
+        for log in (*own, *(self.servers / "logs").glob("*.log")):
+            if log.exists() and log.stat().st_size > LARGEST_LOG_BYTES:
+                shutil.copyfile(log, log.with_name(f"{log.name}.1"))
+                os.truncate(log, 0)
 
     def empty_metrics(self) -> None:
         """Counts of an earlier run are not of this one."""

@@ -36,6 +36,7 @@ from live.settings import (
 APPLICATION = "live.wsgi:create()"
 # How long programs that a killed launcher left behind may take to end.
 _LEFTOVERS_S = 20.0
+_ROUNDS_TO_TRIM = 100
 _ANYWHERE = {"0.0.0.0": LOOPBACK, "::": "::1"}  # noqa: S104 - where such a host is asked
 _LOG = logging.getLogger(__name__)
 
@@ -65,7 +66,11 @@ class Launcher:
             service, web = self._start(running)
             started = time.monotonic()
             announced: RunningService | None = None
+            rounds = 0
             while True:
+                if rounds % _ROUNDS_TO_TRIM == 0:
+                    self._home.trim_logs()
+                rounds += 1
                 for each in self._watched:
                     each.look(time.monotonic())
                 if announced is None and web.exit_code is not None:
@@ -82,9 +87,11 @@ class Launcher:
         settings, home = self._settings, self._home
         home.prepare()
         running.enter_context(exclusive(Folders(home.path)))
-        patience_s = _LEFTOVERS_S if home.run_file.exists() else 0.0
+        patience_s = _LEFTOVERS_S if home.not_ended.exists() else 0.0
+        home.not_ended.touch()
+        for path in (home.not_ended, home.run_file):
+            running.callback(path.unlink, missing_ok=True)
         home.run_file.unlink(missing_ok=True)
-        running.callback(home.run_file.unlink, missing_ok=True)
         open_access(home.path, settings.secrets, weak_allowed=settings.weak_allowed)
         home.empty_metrics()
         need_port(settings.host, settings.port, "PM_PORT", patience_s)

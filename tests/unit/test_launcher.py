@@ -16,7 +16,7 @@ from live.embedded import ServerNotStarted
 from live.embedded.folders import Folders, exclusive
 from live.embedded.watch import Watched
 from live.launcher.children import LOOPBACK
-from live.launcher.home import Home
+from live.launcher.home import LARGEST_LOG_BYTES, Home
 from live.launcher.ports import free_port, need_port
 from live.launcher.running import RunningService, launcher_pid, running_service
 from live.launcher.words import describe, first_alert
@@ -78,6 +78,21 @@ def test_counts_of_an_earlier_run_are_dropped(home: Home) -> None:
     (home.metrics / "counter_1.db").write_bytes(b"1")
     home.empty_metrics()
     assert list(home.metrics.iterdir()) == []
+
+
+def test_a_log_that_grew_large_is_put_aside_under_its_writer(home: Home) -> None:
+    servers_log = home.servers / "logs" / "postgres.log"
+    servers_log.parent.mkdir(parents=True)
+    for log in (home.logs / "gunicorn.log", servers_log):
+        with log.open("ab", buffering=0) as writing:
+            writing.write(b"x" * LARGEST_LOG_BYTES)
+            home.trim_logs()
+            assert log.stat().st_size == LARGEST_LOG_BYTES
+            writing.write(b"y")
+            home.trim_logs()
+            writing.write(b"z")
+        assert log.read_bytes() == b"z"
+        assert log.with_name(f"{log.name}.1").stat().st_size == LARGEST_LOG_BYTES + 1
 
 
 def test_a_state_folder_that_cannot_be_made_is_told_by_name(tmp_path: Path) -> None:
