@@ -83,7 +83,7 @@ def _busy(error: Busy) -> Response:
 
 def _not_done(error: Retryable) -> Response:
     _LOG.error("request %s could not be served: %s", g.request_id, error)
-    reason = "the database cannot be reached; send it again"
+    reason = "nothing was done, for something cannot be reached just now; send it again"
     return _refusal(HTTPStatus.SERVICE_UNAVAILABLE, "UNAVAILABLE", reason)
 
 
@@ -92,7 +92,7 @@ def _perhaps_done(error: OutcomeUnknown) -> Response:
     if request.blueprint == _ALERTS:
         return _not_done(Retryable(str(error)))
     _LOG.error("request %s may have been served: %s", g.request_id, error)
-    reason = "it may have been done, but the database did not say so: look before asking again"
+    reason = "it may have been done, but no answer said so: look before asking again"
     return _refusal(HTTPStatus.SERVICE_UNAVAILABLE, "OUTCOME_UNKNOWN", reason)
 
 

@@ -2,12 +2,16 @@
 
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from core.db_state_manager import DatabaseStateManager
 from live.access import Access, Role, hash_token
 from live.api.guard import COOKIE, CSRF_HEADER
+from live.app import create_app
+from live.close_all import CloseAll
 from live.sessions import Sessions
 from tests.fixtures.database import database
 from tests.fixtures.hand_clock import HandClock
@@ -50,6 +54,7 @@ FOR_OPERATORS = {
     ("DELETE", "/holidays/<exchange>"),
     ("DELETE", "/strategies/<strategy_id>"),
     ("POST", "/capital/inject"),
+    ("POST", "/emergency/close-all"),
     ("POST", "/emergency/resume"),
     ("POST", "/emergency/stop"),
     ("POST", "/holidays/<exchange>"),
@@ -75,9 +80,13 @@ def store(database_url: str) -> Iterator[DatabaseStateManager]:
 
 @pytest.fixture
 def web(store: DatabaseStateManager) -> Web:
+    """With a close-all that finds nothing held, and so needs no broker."""
+    nobody: Any = None
+    closer = CloseAll(store, nobody, nobody, nobody, nobody, nobody, 1.0)
     web = web_on(store)
     web.parts.closing.set()
-    return web
+    parts = replace(web.parts, close_all=closer)
+    return Web(parts, create_app(parts), web.clock)
 
 
 def rules(web: Web) -> set[tuple[str, str]]:
@@ -243,6 +252,8 @@ def test_the_emergency_switch_and_alerts_are_never_counted(store: DatabaseStateM
 def test_what_changes_something_is_in_the_audit_with_who_and_why(web: Web) -> None:
     web.act("POST", "/emergency/stop", reason="the market is closed")
     web.act("POST", "/emergency/resume", reason="it is open again")
+    report = web.act("POST", "/emergency/close-all", reason="a rehearsal")
+    assert report == {"dry_run": True, "is_flat": True, "instruments": []}
     web.act("POST", "/capital/inject", type="DEPOSIT", amount="1000", notes="more to trade with")
     made = web.act("POST", "/strategies", 201, name="SECOND", description="another")
     changed = made | {"description": "another one"}
@@ -259,6 +270,7 @@ def test_what_changes_something_is_in_the_audit_with_who_and_why(web: Web) -> No
     assert [(row.action, row.reason) for row in reversed(rows)] == [
         ("emergency.stop", "the market is closed"),
         ("emergency.resume", "it is open again"),
+        ("close_all.close_all", "a rehearsal"),
         ("capital.inject", "more to trade with"),
         ("strategies.add", "another"),
         ("strategies.change", "another one"),
@@ -266,12 +278,12 @@ def test_what_changes_something_is_in_the_audit_with_who_and_why(web: Web) -> No
         ("holidays.close", "elections"),
         ("holidays.reopen", "a mistake"),
     ]
-    assert rows[-3].detail == {"type": "DEPOSIT", "amount": "1000"}
+    assert rows[-4].detail == {"type": "DEPOSIT", "amount": "1000"}
 
 
 def test_every_acting_endpoint_is_in_the_audits_test(web: Web) -> None:
     """One more endpoint for operators needs a line there too."""
-    assert len(FOR_OPERATORS) == 8
+    assert len(FOR_OPERATORS) == 9
 
 
 def test_what_is_asked_is_kept_even_where_it_is_refused(web: Web) -> None:
