@@ -160,10 +160,16 @@ def test_a_session_shows_a_cookie_instead_of_a_token(web: Web) -> None:
     assert browser.get("/status").status_code == 401
 
 
-def test_behind_tls_the_cookie_travels_by_tls_only(web: Web) -> None:
-    response = web.client().post(
-        "/session", json={"token": TOKENS[Role.VIEWER]}, base_url="https://localhost"
-    )
+@pytest.mark.parametrize("proxies", [0, 1])
+def test_behind_tls_the_cookie_travels_by_tls_only(
+    store: DatabaseStateManager, proxies: int
+) -> None:
+    """Whether TLS ends at the service, or at a proxy of ours that says so."""
+    client = web_on(store, trusted_proxies=proxies).client()
+    where: Any = {"base_url": "https://localhost"}
+    if proxies:
+        where = {"headers": {"X-Forwarded-Proto": "https"}}
+    response = client.post("/session", json={"token": TOKENS[Role.VIEWER]}, **where)
     assert "Secure" in response.headers["Set-Cookie"].split("; ")
 
 
