@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import psycopg2
 from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import cursor as Cursor
-from psycopg2.pool import ThreadedConnectionPool
+from psycopg2.pool import PoolError, ThreadedConnectionPool
 
 from core.errors import OutcomeUnknown, Retryable
 from core.ports import Clock
@@ -53,8 +53,11 @@ class _ProcessPool:
             self._pool.putconn(connection, close=True)
 
     def give_back(self, connection: Connection, *, broken: bool) -> None:
-        """Back to the others, or away with it."""
-        self._pool.putconn(connection, close=broken)
+        """Back to the others, or away with it, as are all once the pool is closed."""
+        try:
+            self._pool.putconn(connection, close=broken)
+        except PoolError:
+            connection.close()
 
     def close(self) -> None:
         """Close every connection."""
@@ -131,7 +134,7 @@ class Database:
 def _lent(pool: _ProcessPool) -> Iterator[Connection]:
     try:
         connection = pool.borrow()
-    except psycopg2.OperationalError as error:
+    except (*_LOST, PoolError) as error:
         raise Retryable(f"the database cannot be reached: {error}".strip()) from error
     whole = False
     try:

@@ -50,6 +50,23 @@ def test_a_connection_that_ended_while_idle_is_not_written_on(database_url: str)
     assert len(manager.ledger(9)) == 4
 
 
+def test_closing_while_somebody_is_at_work_is_a_loss_like_any_other(database_url: str) -> None:
+    manager = database(database_url)
+
+    def close_meanwhile(*statements: str) -> None:
+        with manager.transaction() as cursor:
+            cursor.execute("UPDATE portfolio_state SET equity_high = 1")
+            manager.close()
+            for statement in statements:
+                cursor.execute(statement)
+
+    with pytest.raises(Retryable):
+        close_meanwhile("SELECT 1")
+    with pytest.raises(OutcomeUnknown):
+        close_meanwhile()
+    assert manager.money().equity_high == CAPITAL
+
+
 def test_what_was_lost_before_the_commit_can_be_done_again(database_url: str) -> None:
     manager = database(database_url)
 
