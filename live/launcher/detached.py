@@ -51,6 +51,9 @@ def start(home: Home, options: Sequence[str], say: Say) -> RunningService:
                 say(_STAMP.sub("", line))
         if found is not None:
             return found
+        if ended and child is not None and launcher_pid(home) is not None:
+            child = None  # Another start was quicker: that one is waited for.
+            continue
         if ended:
             raise NotReady(f"it did not start: the last line above says why, {home.logs} has more")
         if time.monotonic() > deadline:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from socket import create_server
@@ -183,6 +184,16 @@ def test_a_launcher_is_started_again_at_once_after_it_was_killed(
     os.kill(installation.running.launcher_pid, signal.SIGKILL)
     installation.start()
     assert installation.is_ready()
+
+
+@pytest.mark.slow
+def test_two_starts_at_once_are_one(installation: Installation) -> None:
+    with ThreadPoolExecutor(2) as both:
+        started = list(both.map(lambda _: installation.run("start"), range(2)))
+    assert [each.returncode for each in started] == [0, 0], [each.stdout for each in started]
+    assert all(
+        f"launcher     {installation.running.launcher_pid}" in each.stdout for each in started
+    )
 
 
 @pytest.mark.slow
