@@ -70,6 +70,7 @@ class EngineThreads:
         self._numbers = itertools.count(1)
         self._owners: set[str] = set()
         self._woken = threading.Event()
+        self._one_ended = threading.Condition()
         self._recovered = threading.Event()
         self._threads = [
             threading.Thread(target=self._sweep, name="recovery", daemon=True),
@@ -97,6 +98,11 @@ class EngineThreads:
     def kick(self) -> None:
         """An alert was just stored: look at once."""
         self._woken.set()
+
+    def wait_for_an_end(self, seconds: float) -> None:
+        """Return when some alert of this process has come to its end, or after so long."""
+        with self._one_ended:
+            self._one_ended.wait(seconds)
 
     def stop(self) -> None:
         """Claim nothing more, and give what is in hand some seconds to end."""
@@ -141,6 +147,8 @@ class EngineThreads:
             with self._held(owner), correlated(**ids):
                 self._handle(claimed, owner)
         finally:
+            with self._one_ended:
+                self._one_ended.notify_all()
             self._free.release()
             self.kick()
 

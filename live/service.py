@@ -218,7 +218,7 @@ def _web_parts(
         is_paper=settings.gateway.is_paper,
         is_test=settings.is_test,
     )
-    wait = polling(store, clock, web.outcome_wait_s)
+    wait = polling(store, clock, web.outcome_wait_s, threads.wait_for_an_end)
 
     def kicked(signal_id: int) -> Journalled | None:
         threads.kick()

@@ -126,19 +126,26 @@ class AlertDesk:
             return kept
 
 
-def polling(store: DatabaseStateManager, clock: Clock, wait_s: float) -> Waiter:
-    """A waiter that looks at the journal, less and less often, for at most `wait_s`."""
+def polling(
+    store: DatabaseStateManager,
+    clock: Clock,
+    wait_s: float,
+    pause: Callable[[float], object] = time.sleep,
+) -> Waiter:
+    """A waiter that looks at the journal, less and less often, for at most `wait_s`.
+
+    A `pause` may end early, where something came to its end.
+    """
 
     def wait(signal_id: int) -> Journalled | None:
         until_s, pause_s = clock.monotonic() + wait_s, _FIRST_LOOK_S
         while True:
+            pause(max(0.0, min(pause_s, until_s - clock.monotonic())))
             standing = store.signal_standing(signal_id)
             if standing is None or standing.status in FINISHED_SIGNALS:
                 return standing
-            left_s = until_s - clock.monotonic()
-            if left_s <= 0:
+            if clock.monotonic() >= until_s:
                 return standing
-            time.sleep(min(pause_s, left_s))
             pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
 
     return wait

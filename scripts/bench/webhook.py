@@ -82,7 +82,10 @@ def spread(times_ms: Sequence[float]) -> Spread:
 def alerts(on: Stage, seconds: float, pollers: int = 0) -> Spread:
     """Answers to closed bars at a steady rate, while so many dashboards look on."""
     offset_s = on.settings.clock_offset_s
-    looking = run_load(VIEWER_TOKEN, "pollers", on.url, seconds + 2, pollers) if pollers else None
+    looking = None
+    if pollers:
+        looking = run_load(VIEWER_TOKEN, "pollers", on.url, seconds + 2 * _WARM_UP_S, pollers)
+        time.sleep(_WARM_UP_S)
     sending = run_load(WEBHOOK_TOKEN, "alerts", on.url, offset_s, seconds, RATE)
     answers = answers_of(sending)
     told = Counter(status for _, status in answers)

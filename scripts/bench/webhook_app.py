@@ -49,5 +49,5 @@ def create_unwaited() -> Flask:
     return create()
 
 
-def _unwaited(store: Any, clock: Any, _wait_s: float) -> Waiter:
+def _unwaited(store: Any, clock: Any, *_: object) -> Waiter:
     return polling(store, clock, 0.0)
