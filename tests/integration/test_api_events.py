@@ -76,6 +76,15 @@ def test_a_new_listener_hears_what_is_new(web: Web, store: DatabaseStateManager)
     assert heard(web) == []
 
 
+def test_an_id_of_another_database_is_as_new_as_can_be(
+    web: Web, store: DatabaseStateManager
+) -> None:
+    tell(store, 1, 2)
+    stream = iter(listen(web, 999).response)
+    tell(store, 3)
+    assert next_event(stream) == 3
+
+
 def listen(web: Web, last: int) -> Any:
     """A stream that stays open, as an iterator over its text."""
     return web.call(
