@@ -10,19 +10,22 @@ import pytest
 from brokers.messages import OrderRequest
 from core.db_state_manager import DatabaseStateManager
 from core.db_state_manager.invariants import violations
-from core.db_state_manager.records import OutboxEvent
+from core.db_state_manager.records import LegPlan, OrderPlan, OutboxEvent
 from core.db_state_manager.states import (
     ControlState,
     IntentAction,
     IntentSource,
     IntentState,
     LedgerKind,
+    LegPurpose,
     LegState,
     OrderState,
+    PriceType,
 )
 from core.errors import Halted, OutcomeUnknown, Rejected, Retryable
 from core.models import Trade
 from live.carrying_out import CarriedOut
+from live.expiry_utils import opposite
 from live.order_executor import Outcome
 from live.sending import ORDER_UNKNOWN
 from tests.fixtures.database import MAKER
@@ -448,3 +451,24 @@ def test_an_entry_that_is_had_in_part_is_held_in_pairs(
     desk.client.before = nothing
     assert desk.leave(layer).outcome is Outcome.FILLED
     assert (desk.held(), desk.layers(BANK)) == ({}, [])
+
+
+def test_what_was_given_back_is_no_layer_even_after_a_late_fill(desk: Desk) -> None:
+    """The put filled after it was believed cancelled and the call had been sold again."""
+    intent = desk.reserve_entry(BANK, 1)
+    call, put = desk.store.legs(intent.id)
+    backs = [
+        LegPlan(LegPurpose.UNWIND, opposite(leg.side), leg.symbol, leg.exchange, 1, leg.quantity)
+        for leg in (call, put)
+    ]
+    day, price = desk.clock.now().date(), Decimal(1_000)
+    desk.store.move_intent(intent.id, IntentState.WORKING)
+    for leg in desk.store.add_legs(intent.id, backs):
+        plan = OrderPlan(leg.id, "paper", day, leg.quantity, PriceType.LIMIT, price, ())
+        order = desk.store.record_send_intent(plan)
+        desk.store.record_order_id(order, f"A{leg.place}")
+        desk.store.book_fill(order, leg.quantity, price)
+    assert desk.carrier.carry_out(intent).outcome is Outcome.NOT_FILLED
+    assert desk.layers(BANK) == []
+    assert desk.store.intent(intent.id).state is IntentState.COMPLETED
+    assert {line.amount for line in desk.store.ledger(4) if line.kind is LedgerKind.PNL} == {0}
