@@ -1,7 +1,8 @@
-"""The service of `live.wsgi`, one process of which is killed at a point that a test has named.
+"""The service of `live.wsgi`, in which somebody is killed at a point that a test has named.
 
 The test writes `2 before place_order` into a file: the second such call after that kills its own
-process, with SIGKILL, before it has begun. The file is gone by then, so that nobody dies twice.
+process, with SIGKILL, before it has begun. After a colon others may be named, by process or, below
+zero, by group: then they are killed instead. The file is gone by then, so that it happens once.
 """
 
 import functools
@@ -73,13 +74,20 @@ class _Fate:
     def _meet(self, point: str) -> None:
         with self._guard:
             try:
-                count, _, wanted = self._order.read_text().partition(" ")
+                order, _, named = self._order.read_text().partition(":")
+                count, _, wanted = order.partition(" ")
                 if wanted != point:
                     return
                 if int(count) > 1:
-                    self._order.write_text(f"{int(count) - 1} {wanted}")
+                    self._order.write_text(f"{int(count) - 1} {wanted}:{named}")
                     return
-                self._order.unlink()
+                taken = self._order.rename(self._order.with_suffix(".taken"))
             except FileNotFoundError:
                 return
-            os.kill(os.getpid(), signal.SIGKILL)
+            victims = [int(each) for each in named.split()] or [os.getpid()]
+            # Others first: the file tells the test that all of it has happened, or happens now.
+            for victim in sorted(victims, reverse=True):
+                if victim in (os.getpid(), -os.getpgrp()):
+                    taken.unlink()
+                os.kill(victim, signal.SIGKILL)
+            taken.unlink()
