@@ -43,6 +43,7 @@ class Pace:
     first_recovery_s: float = 10.0
     last_work_s: float = 20.0
     resolve_window_s: float = 120.0
+    reconcile_s: float = 60.0
 
 
 class EngineThreads:

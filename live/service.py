@@ -38,6 +38,7 @@ from live.ladder import Chase, Ladder
 from live.order_executor import SimpleLimitExecutor
 from live.order_search import OrderSearch
 from live.paper_prices import PaperPrices, real_prices
+from live.reconciliation import Reconciler
 from live.recovery import CrashRecoveryManager
 from live.sending import OrderSender
 from live.settings import ServiceSettings
@@ -111,6 +112,7 @@ class _Trading:
     ) -> None:
         self._pace = pace
         self._has_checked = False
+        self._reconciles_at_s = float("-inf")
         self._ends_at_s = 0.0
         self._settings = settings
         self._clock = clock
@@ -125,6 +127,8 @@ class _Trading:
         self._calendar = MarketCalendar.shipped()
         contracts = Contracts(self._calendar, self._catalog)
         self._chooser = ContractChooser(contracts, self._catalog, self._broker)
+        self._broker_name = "paper" if gateway.is_paper else "openalgo"
+        self._reconciler = Reconciler(store, self._broker, self._broker_name, self._catalog, clock)
         self._exits = ExitDesk(store, self._broker, self._chooser, stopping.wait)
 
     def close_all(self, threads: EngineThreads) -> CloseAll:
@@ -168,8 +172,7 @@ class _Trading:
     def carrier(self, owner: str) -> IntentCarrier:
         """What carries out the intents of an owner."""
         store, broker, clock = self._store, self._broker, self._clock
-        name = "paper" if self._settings.gateway.is_paper else "openalgo"
-        sender = OrderSender(store, broker, name, clock, owner)
+        sender = OrderSender(store, broker, self._broker_name, clock, owner)
         legs = SimpleLimitExecutor(store, sender, broker, clock, self._wait, Ladder())
         return IntentCarrier(
             store,
@@ -184,7 +187,7 @@ class _Trading:
         )
 
     def recover(self, owner: str) -> None:
-        """One pass of the recovery, and at the first of this process a look at the books."""
+        """One pass of the recovery; then, now and again, a look at the books and the broker's."""
         recovery = CrashRecoveryManager(self._store, self.carrier(owner), self._catalog)
         for resumed in recovery.run().resumed:
             _LOG.info("intent %d: %s (%s)", resumed.intent_id, resumed.outcome, resumed.reason)
@@ -192,6 +195,11 @@ class _Trading:
             for violation in recovery.check_invariants():
                 _LOG.error("the books contradict themselves: %s", violation)
             self._has_checked = True
+        if self._clock.monotonic() >= self._reconciles_at_s:
+            self._reconciles_at_s = self._clock.monotonic() + self._pace.reconcile_s
+            done = self._reconciler.run()
+            if done.locked or done.unlocked:
+                _LOG.warning("locked %s, unlocked %s", done.locked, done.unlocked)
 
     def _wait(self, seconds: float) -> None:
         """Let time pass; when the process ends, work goes on for a while and then breaks off."""

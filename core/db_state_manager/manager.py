@@ -1,5 +1,6 @@
 """Everything that is stored, behind one name."""
 
+from core.db_state_manager.broker_books import BrokerBooks
 from core.db_state_manager.capital import Capital
 from core.db_state_manager.history import History
 from core.db_state_manager.operation import Operation
@@ -11,7 +12,15 @@ from core.db_state_manager.strategies import Strategies
 
 
 class DatabaseStateManager(
-    SignalJournal, History, Overview, Capital, Strategies, Operation, Operators, Outbox
+    SignalJournal,
+    History,
+    Overview,
+    Capital,
+    Strategies,
+    Operation,
+    Operators,
+    BrokerBooks,
+    Outbox,
 ):
     """The database: `DatabaseStateManager(dsn, pool_size, clock, stops)`.
 
