@@ -25,6 +25,7 @@ from core.db_state_manager.states import (
 )
 from core.errors import Halted, OutcomeUnknown, PortfolioError, Rejected, Retryable
 from core.ports import Clock
+from live.metrics import order_call
 
 __all__ = ["ORDER_UNKNOWN", "OrderSender", "SentOrder", "request_of", "tag_of"]
 
@@ -95,12 +96,14 @@ class OrderSender:
         self._check_allowed(intent, leg)
         request = replace(sent.request, price=price)
         self._store.record_price(sent.row, price, self._owner)
-        self._broker.modify_order(sent.order_id, request)
+        with order_call("modify"):
+            self._broker.modify_order(sent.order_id, request)
         return replace(sent, request=request)
 
     def cancel(self, sent: SentOrder) -> None:
         """Ask for the end of a working order. Always allowed; what became of it, a look tells."""
-        self._broker.cancel_order(sent.order_id)
+        with order_call("cancel"):
+            self._broker.cancel_order(sent.order_id)
 
     def give_up(self, intent: Intent, order: int, reason: str) -> None:
         """Leave an order as unknown, and its instrument locked until somebody has looked."""
@@ -108,7 +111,8 @@ class OrderSender:
 
     def _place(self, intent: Intent, row: int, request: OrderRequest) -> str:
         try:
-            placed = self._broker.place_order(request)
+            with order_call("place"):
+                placed = self._broker.place_order(request)
         except OutcomeUnknown as error:
             self._mark_unknown(intent, row, error)
             raise

@@ -41,7 +41,7 @@ def test_what_may_not_be_executed_opens_nothing(moment: AtExecution, code: Decis
     refused = MAKER.confirm(base_entry(), decided(), moment)
     assert refused.code is code
     assert not refused.acts
-    assert (refused.risk, refused.volatility, refused.margin) == (0, 0, 0)
+    assert {refused.risk, refused.volatility, refused.margin} == {Decimal(0)}
     assert refused.inputs == decided().inputs
 
 
