@@ -48,14 +48,14 @@ def test_symbols_of_the_brokers_master_are_read_and_built(
 
 
 def test_the_year_is_cut_at_its_width_and_never_eaten_by_the_strike() -> None:
-    """Protects: 60000 expiring on 27 January 2026 was once read as strike 660000."""
+    """Incident 24: 60000 expiring on 27 January 2026 was once read as strike 660000."""
     option = parse("BANKNIFTY27JAN2660000CE")
     assert isinstance(option, OptionSymbol)
     assert (option.strike, option.expiry) == (Decimal(60000), date(2026, 1, 27))
 
 
 def test_the_day_comes_first_and_the_year_last() -> None:
-    """Protects: 30DEC25 was once written DDMMMYY and read YYMMMDD, as the year 2030."""
+    """Incident 53: 30DEC25 was once written DDMMMYY and read YYMMMDD, as the year 2030."""
     assert parse("BANKNIFTY30DEC25FUT").expiry == date(2025, 12, 30)
 
 
