@@ -83,6 +83,11 @@ class EntryDesk:
         )
         if refused is not None:
             return refused
+        exchange = self._catalog[instrument].calendar_exchange
+        for holiday in self._store.operator_holidays(exchange):
+            if holiday.day == self._clock.now().date():
+                why = f"{exchange} is closed by {holiday.who}: {holiday.description}"
+                return Refused(DecisionCode.ENTRIES_BLOCKED, why)
         control = self._store.control_of(instrument)
         if control is not ControlState.ACTIVE:
             return Refused(DecisionCode.ENTRIES_BLOCKED, f"{instrument} is {control}")

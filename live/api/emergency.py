@@ -8,13 +8,14 @@ from dataclasses import dataclass
 
 from marshmallow import fields, validate
 
+from core.db_state_manager.intents import ORDER_UNKNOWN
 from core.db_state_manager.operation import GLOBAL, in_force
-from core.db_state_manager.records import TradingControl
+from core.db_state_manager.records import InstrumentLock, TradingControl
 from core.db_state_manager.states import ControlState
 from live.api.guard import audited
-from live.api.refusals import ArgumentsInvalid
+from live.api.refusals import ArgumentsInvalid, NotThere
 from live.api.rest import Room
-from live.api.schemas import Asked, schema_of, text
+from live.api.schemas import Asked, instrument, schema_of, text
 from live.web_parts import WebParts
 
 _STOPS = [ControlState.REDUCING.value, ControlState.HALTED.value]
@@ -43,6 +44,21 @@ class ResumeAsked(Asked):
     scope = text(40, load_default=GLOBAL)
 
 
+class UnlockAsked(Asked):
+    """Which lock is to be released, and what was seen."""
+
+    instrument = instrument(required=True)
+    code = text(40, required=True)
+    reason = text(500, required=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Locks:
+    """The locks that still hold."""
+
+    locks: tuple[InstrumentLock, ...]
+
+
 class StopAsked(ResumeAsked):
     """Why trading stops, where, and how far."""
 
@@ -50,7 +66,7 @@ class StopAsked(ResumeAsked):
 
 
 def emergency_room(parts: WebParts) -> Room:
-    """POST /emergency/stop and /emergency/resume."""
+    """POST /emergency/stop, /emergency/resume and /emergency/unlock."""
     room = Room("emergency", __name__, description="The emergency switch")
 
     @room.on("POST", "/emergency/stop", schema_of(Controls), body=StopAsked)
@@ -62,6 +78,16 @@ def emergency_room(parts: WebParts) -> Room:
     def resume(reason: str, scope: str) -> Controls:
         """Go on. What was stopped for one instrument goes on when that is asked for."""
         return _throw(parts, ControlState.ACTIVE, reason, scope)
+
+    @room.on("POST", "/emergency/unlock", schema_of(Locks), body=UnlockAsked)
+    def unlock(instrument: str, code: str, reason: str) -> Locks:
+        """Release a lock; one whose cause still stands comes back by itself."""
+        if code == ORDER_UNKNOWN:
+            raise ArgumentsInvalid({"code": ["resolve the order: its lock then goes by itself"]})
+        who = audited(parts.store, reason, instrument=instrument, code=code)
+        if not parts.store.unlock_instrument(instrument, code, who):
+            raise NotThere(f"lock: {instrument} for {code}")
+        return Locks(tuple(parts.store.instrument_locks()))
 
     return room
 

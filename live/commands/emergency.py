@@ -29,12 +29,12 @@ def emergency() -> None:
 @emergency.command()
 @REASON
 @SCOPE
-@click.option("--exits-allowed", is_flag=True, help="Open nothing, but let positions be closed.")
+@click.option("--halt", is_flag=True, help="Send no exits either, those of our own stops included.")
 @URL
 @JSON
-def stop(reason: str, scope: str, exits_allowed: bool, url: str | None, as_json: bool) -> None:
-    """Send no order any more, our own stops' exits included, unless --exits-allowed."""
-    state = ControlState.REDUCING if exits_allowed else ControlState.HALTED
+def stop(reason: str, scope: str, halt: bool, url: str | None, as_json: bool) -> None:
+    """Open nothing any more; what is held may still be closed, unless --halt."""
+    state = ControlState.HALTED if halt else ControlState.REDUCING
     client = open_client(environment(), url)
     answer = client.post("/emergency/stop", reason=reason, scope=scope, state=state.value)
     _tell(answer, as_json)
@@ -49,6 +49,18 @@ def resume(reason: str, scope: str, url: str | None, as_json: bool) -> None:
     """Go on. What was stopped for one instrument goes on when its scope is named."""
     client = open_client(environment(), url)
     _tell(client.post("/emergency/resume", reason=reason, scope=scope), as_json)
+
+
+@emergency.command()
+@click.argument("instrument")
+@click.argument("code")
+@REASON
+@URL
+def unlock(instrument: str, code: str, reason: str, url: str | None) -> None:
+    """Release a lock of an instrument, such as BOOKS_DISAGREE, after having looked."""
+    client = open_client(environment(), url)
+    client.post("/emergency/unlock", instrument=instrument, code=code, reason=reason)
+    click.echo(f"{instrument} is not locked for {code} any more")
 
 
 @emergency.command()

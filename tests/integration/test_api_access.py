@@ -15,7 +15,7 @@ from live.close_all import CloseAll
 from live.sessions import Sessions
 from tests.fixtures.database import database
 from tests.fixtures.hand_clock import HandClock
-from tests.fixtures.rules import MORNING
+from tests.fixtures.rules import BANK, MORNING
 from tests.fixtures.web import ACCESS, OPERATOR_MARK, TOKENS, Web, web_on
 
 OPEN = {
@@ -57,6 +57,7 @@ FOR_OPERATORS = {
     ("POST", "/emergency/close-all"),
     ("POST", "/emergency/resume"),
     ("POST", "/emergency/stop"),
+    ("POST", "/emergency/unlock"),
     ("POST", "/holidays/<exchange>"),
     ("POST", "/strategies"),
     ("PUT", "/strategies/<strategy_id>"),
@@ -258,6 +259,9 @@ def test_the_emergency_switch_and_alerts_are_never_counted(store: DatabaseStateM
 def test_what_changes_something_is_in_the_audit_with_who_and_why(web: Web) -> None:
     web.act("POST", "/emergency/stop", reason="the market is closed")
     web.act("POST", "/emergency/resume", reason="it is open again")
+    web.parts.store.lock_instrument(BANK, "BOOKS_DISAGREE", "a test", "recovery")
+    lock = {"instrument": BANK, "code": "BOOKS_DISAGREE"}
+    assert web.act("POST", "/emergency/unlock", reason="seen to", **lock) == {"locks": []}
     report = web.act("POST", "/emergency/close-all", reason="a rehearsal")
     assert report == {"dry_run": True, "is_flat": True, "instruments": []}
     web.act("POST", "/capital/inject", type="DEPOSIT", amount="1000", notes="more to trade with")
@@ -276,6 +280,7 @@ def test_what_changes_something_is_in_the_audit_with_who_and_why(web: Web) -> No
     assert [(row.action, row.reason) for row in reversed(rows)] == [
         ("emergency.stop", "the market is closed"),
         ("emergency.resume", "it is open again"),
+        ("emergency.unlock", "seen to"),
         ("close_all.close_all", "a rehearsal"),
         ("capital.inject", "more to trade with"),
         ("strategies.add", "another"),
@@ -289,7 +294,7 @@ def test_what_changes_something_is_in_the_audit_with_who_and_why(web: Web) -> No
 
 def test_every_acting_endpoint_is_in_the_audits_test(web: Web) -> None:
     """One more endpoint for operators needs a line there too."""
-    assert len(FOR_OPERATORS) == 9
+    assert len(FOR_OPERATORS) == 10
 
 
 def test_what_is_asked_is_kept_even_where_it_is_refused(web: Web) -> None:

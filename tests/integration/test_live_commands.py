@@ -222,7 +222,7 @@ def test_explain_of_no_signal_says_so(desk: Desk) -> None:
 
 def test_status_shows_what_is_held_stopped_and_locked(desk: Desk) -> None:
     entered(desk.store, opened(lots=4))
-    desk.type("emergency", "stop", "--reason", "a look", "--scope", GOLD, "--exits-allowed")
+    desk.type("emergency", "stop", "--reason", "a look", "--scope", GOLD)
     desk.store.lock_instrument(BANK, "BREAK", "2 lots more at the broker", "reconciliation")
     result = desk.type("status")
     assert result.exit_code == 0
@@ -279,11 +279,25 @@ def test_more_than_there_is_cannot_be_withdrawn(desk: Desk) -> None:
 def test_trading_is_stopped_and_resumed_with_a_reason(desk: Desk) -> None:
     stopped = desk.type("emergency", "stop", "--reason", "wrong prices")
     assert stopped.exit_code == 0
+    assert desk.store.control_of(BANK) == "REDUCING"
+    desk.type("emergency", "stop", "--reason", "wrong prices", "--halt")
     assert desk.store.control_of(BANK) == "HALTED"
     assert "wrong prices" in desk.type("emergency", "status").output
     assert desk.type("emergency", "resume", "--reason", "checked").exit_code == 0
     assert desk.store.control_of(BANK) == "ACTIVE"
     assert desk.type("emergency", "stop").exit_code == 2
+
+
+def test_a_lock_is_released_with_a_reason_and_never_that_of_an_unknown_order(desk: Desk) -> None:
+    for code in ("BOOKS_DISAGREE", "ORDER_UNKNOWN"):
+        desk.store.lock_instrument(BANK, code, "a test", "recovery")
+    words = ("emergency", "unlock", BANK)
+    assert desk.type(*words, "BOOKS_DISAGREE", "--reason", "seen to").exit_code == 0
+    assert desk.type(*words, "BOOKS_DISAGREE", "--reason", "again").exit_code == 1
+    refused = desk.type(*words, "ORDER_UNKNOWN", "--reason", "no")
+    assert refused.exit_code == 1
+    assert "resolve the order" in refused.output
+    assert [lock.code for lock in desk.store.instrument_locks()] == ["ORDER_UNKNOWN"]
 
 
 def test_an_unknown_scope_is_refused_with_those_there_are(desk: Desk) -> None:

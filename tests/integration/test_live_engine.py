@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from core.db_state_manager.states import SignalStatus
+from core.decision_record import DecisionCode
 from tests.fixtures.live_service import BANK, GOLD, open_desk
 
 
@@ -39,3 +40,19 @@ def test_close_all_says_what_the_brokers_book_holds(database_url: str, open_fold
         ]
         assert desk.held() == {}
         assert not list(desk.store.load_book().layers())
+
+
+def test_an_operators_holiday_keeps_entries_out_and_lets_exits_through(
+    database_url: str, open_folder: Path
+) -> None:
+    with open_desk(database_url, open_folder) as desk:
+        desk.alert("BASE_ENTRY", GOLD)
+        day = desk.clock.now().date()
+        desk.store.set_holiday("MCX", day, "elections", "operator")
+        refused = desk.alert("PYRAMID", GOLD)
+        assert (refused.status, refused.outcome.code) == (
+            SignalStatus.BLOCKED,
+            DecisionCode.ENTRIES_BLOCKED,
+        )
+        assert "elections" in refused.outcome.reason
+        assert desk.alert("EXIT", GOLD).status is SignalStatus.EXECUTED
