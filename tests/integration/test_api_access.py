@@ -289,7 +289,7 @@ def test_what_changes_something_is_in_the_audit_with_who_and_why(web: Web) -> No
         ("holidays.close", "elections"),
         ("holidays.reopen", "a mistake"),
     ]
-    assert rows[-4].detail == {"type": "DEPOSIT", "amount": "1000"}
+    assert rows[-5].detail == {"type": "DEPOSIT", "amount": "1000"}
 
 
 def test_every_acting_endpoint_is_in_the_audits_test(web: Web) -> None:
