@@ -33,6 +33,7 @@ from live.entries import EntryDesk
 from live.exit_chase import ExitChaser
 from live.exits import ExitDesk, Stopping
 from live.expiry_utils import ContractChooser
+from live.gap_alarm import GapAlarm
 from live.ids import new_id
 from live.ladder import Chase, Ladder
 from live.order_executor import SimpleLimitExecutor
@@ -125,6 +126,7 @@ class _Trading:
         self._catalog = InstrumentCatalog.shipped()
         self._charges = ChargeSchedule.shipped()
         self._calendar = MarketCalendar.shipped()
+        self._gaps = GapAlarm(store, maker.config, self._catalog, self._calendar, clock)
         contracts = Contracts(self._calendar, self._catalog)
         self._chooser = ContractChooser(contracts, self._catalog, self._broker)
         self._broker_name = "paper" if gateway.is_paper else "openalgo"
@@ -200,6 +202,7 @@ class _Trading:
             done = self._reconciler.run()
             if done.locked or done.unlocked:
                 _LOG.warning("locked %s, unlocked %s", done.locked, done.unlocked)
+        self._gaps.look_now_and_again()
 
     def _wait(self, seconds: float) -> None:
         """Let time pass; when the process ends, work goes on for a while and then breaks off."""

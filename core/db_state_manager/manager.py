@@ -3,6 +3,7 @@
 from core.db_state_manager.broker_books import BrokerBooks
 from core.db_state_manager.capital import Capital
 from core.db_state_manager.history import History
+from core.db_state_manager.missing_alerts import MissingAlerts
 from core.db_state_manager.operation import Operation
 from core.db_state_manager.operators import Operators
 from core.db_state_manager.outbox import Outbox
@@ -21,6 +22,7 @@ class DatabaseStateManager(
     Operators,
     BrokerBooks,
     Outbox,
+    MissingAlerts,
 ):
     """The database: `DatabaseStateManager(dsn, pool_size, clock, stops)`.
 
