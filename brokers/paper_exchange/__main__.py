@@ -124,6 +124,11 @@ def _price(text: str) -> Decimal:
     show_default=True,
     help="How far its clock runs ahead of the machine's, in seconds.",
 )
+@click.option(
+    "--faults",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Scenario file (JSON) of what shall go wrong.",
+)
 @click.option("--bars", type=_Named(Path), multiple=True, help="INSTRUMENT=FILE of bars to replay.")
 @click.option(
     "--speed",
@@ -144,6 +149,7 @@ def main(
     orders_per_second: int,
     reads_per_second: int,
     clock_offset_s: float,
+    faults: Path | None,
     bars: tuple[tuple[str, Path], ...],
     speed: float,
 ) -> None:
@@ -158,6 +164,7 @@ def main(
         lotsizes=dict(lotsizes),
         first_prices={**FIRST_PRICES, **dict(prices)},
         clock_offset_s=clock_offset_s,
+        faults=faults,
     )
     try:
         ticks = [tick for name, path in bars for tick in read_ticks(path, name)]

@@ -7,7 +7,7 @@ the caller's, and a paper exchange that made them would hide that they are missi
 from decimal import Decimal
 
 from brokers.paper_exchange.listing import Contract
-from brokers.paper_exchange.orders import Mode, Order, OrderRequest, PriceType
+from brokers.paper_exchange.orders import Mode, Order, OrderChange, OrderRequest, PriceType
 from core.errors import Rejected
 
 INSUFFICIENT_FUNDS = "INSUFFICIENT_FUNDS"
@@ -53,15 +53,26 @@ def check_funds(required: Decimal, available: Decimal, mode: Mode) -> None:
     """Raises Rejected where an order needs more than there is; what frees money is let pass."""
     if required <= 0 or required <= available:
         return
+    raise Rejected(INSUFFICIENT_FUNDS, insufficient_funds(required, available, mode))
+
+
+def insufficient_funds(required: Decimal, available: Decimal, mode: Mode) -> str:
+    """How an order that needs too much is refused."""
     need, free = required.quantize(_PAISA), available.quantize(_PAISA)
     if mode is Mode.LIVE:
-        text = f"Insufficient funds. Required margin is {need} but available margin is {free}."
-    else:
-        text = (
-            f"Insufficient funds. Required: \u20b9{need}, Available: \u20b9{free}, "
-            f"Shortage: \u20b9{need - free}"
-        )
-    raise Rejected(INSUFFICIENT_FUNDS, text)
+        return f"Insufficient funds. Required margin is {need} but available margin is {free}."
+    return (
+        f"Insufficient funds. Required: \u20b9{need}, Available: \u20b9{free}, "
+        f"Shortage: \u20b9{need - free}"
+    )
+
+
+def check_change(order: Order | None, change: OrderChange) -> Order:
+    """The order that may be changed so. Raises Rejected, as of a final one if all has filled."""
+    found = check_resting(order, change.orderid, "modify")
+    if change.quantity <= found.filled_quantity:
+        raise Rejected("ORDER_FINAL", "Cannot modify order in complete status")
+    return found
 
 
 def check_resting(order: Order | None, orderid: str, verb: str) -> Order:

@@ -4,18 +4,17 @@ Live answers carry no `mode`, no filled quantity, no strategy and no reason, giv
 once an order is complete, name the price type differently and spell money as text.
 """
 
+from datetime import date
 from decimal import Decimal
-from typing import Any
 
 from brokers.paper_exchange.books import Holding
+from brokers.paper_exchange.calls import Json
 from brokers.paper_exchange.funds import ExchangeView
 from brokers.paper_exchange.listing import Contract
 from brokers.paper_exchange.market import Market
 from brokers.paper_exchange.orders import Action, Mode, Order, OrderStatus, PriceType, Trade
 from brokers.paper_exchange.pricing import Quote
 from core.ist import as_ist
-
-Json = dict[str, Any]
 
 _DEPTH_ROWS = 5
 _DEPTH_LOTS = 5
@@ -213,6 +212,24 @@ def margin_row(required: Decimal) -> Json:
         "exposure_margin": _rupees(required - span),
         "span_margin": _rupees(span),
         "total_margin_required": _rupees(required),
+    }
+
+
+def done_row(orderid: str, mode: Mode, message: str | None = None) -> Json:
+    """An order call that succeeded; only the sandbox says what it did."""
+    if mode is Mode.LIVE:
+        return {"status": "success", "orderid": orderid}
+    said = {} if message is None else {"message": message}
+    return {"status": "success", "mode": mode.value, "orderid": orderid, **said}
+
+
+def expiries_row(root: str, exchange: str, kind: str, found: list[date]) -> Json:
+    """The expiries of an underlying; of an unknown one there are none, which is a success."""
+    what = f"expiry dates {'found ' if not found else ''}for {root} {kind} in {exchange}"
+    return {
+        "data": [f"{day:%d-%b-%y}".upper() for day in found],
+        "message": f"Found {len(found)} {what}" if found else f"No {what}",
+        "status": "success",
     }
 
 

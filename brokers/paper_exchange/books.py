@@ -45,6 +45,13 @@ class Holding:
         """Rupees gained at `ltp` on what is held."""
         return (ltp - self.average_price) * self.quantity * self.unit_value
 
+    def restated(self, unit_value: Decimal) -> "Holding":
+        """The same position where one unit of quantity is worth something else a point."""
+        if unit_value == self.unit_value:
+            return self
+        quantity = round(self.quantity * self.unit_value / unit_value)
+        return replace(self, quantity=quantity, unit_value=unit_value)
+
     def after(self, change: int, price: Decimal) -> "Holding":
         """With `change` units more (less, below 0): added to the average, or closed against it."""
         total = self.quantity + change
@@ -126,6 +133,11 @@ class Books:
         for trade in trades:
             self._book(trade)
 
+    def restate(self, held: Holding, unit_value: Decimal) -> None:
+        """Count a position in other units: the lotsize of its contract has changed."""
+        key = (held.exchange, held.symbol, held.product)
+        self._holdings[key] = held.restated(unit_value)
+
     def turn(self, session: date) -> None:
         """Begin a session: empty order and trade books, positions carried."""
         self._orders.clear()
@@ -135,9 +147,9 @@ class Books:
 
     def _book(self, trade: Trade) -> None:
         key = (trade.exchange, trade.symbol, trade.product)
-        before = self._holdings.get(key) or Holding(
-            trade.symbol, trade.exchange, trade.product, trade.unit_value
-        )
+        held = self._holdings.get(key)
+        blank = Holding(trade.symbol, trade.exchange, trade.product, trade.unit_value)
+        before = blank if held is None else held.restated(trade.unit_value)
         after = before.after(trade.action.sign * trade.quantity, trade.price)
         self._holdings[key] = after
         self._realised += after.realised - before.realised

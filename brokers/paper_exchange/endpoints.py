@@ -7,21 +7,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal, InvalidOperation
-from typing import Any
 from zlib import crc32
 
 from marshmallow import Schema
 
 from brokers.paper_exchange import answers, schemas, sessions
-from brokers.paper_exchange.answers import Json
+from brokers.paper_exchange.calls import Json, Request
 from brokers.paper_exchange.exchange import PaperExchange
 from brokers.paper_exchange.funds import ExchangeView, Leg
-from brokers.paper_exchange.orders import Action, Mode, Order, OrderChange, OrderRequest, PriceType
+from brokers.paper_exchange.orders import Action, Mode, OrderChange, OrderRequest, PriceType
 from core.errors import Rejected
 from core.exchange_days import ExchangeDays
 from core.market_calendar import MarketCalendar
 
-Request = Mapping[str, Any]
 Handler = Callable[[Request], Json]
 
 
@@ -86,6 +84,10 @@ class Endpoints:
             "market/timings": data(schemas.DaySchema(), self._timings, checks_key=False),
         }
 
+    def ask(self, path: str, asked: Request) -> Json:
+        """The answer to a request as it is, unchecked and undisturbed. Raises Rejected."""
+        return self.table(1, 1)[path].handle(asked)
+
     def control(self, reads_per_s: int) -> dict[str, Endpoint]:
         """What moves the market and the time, by path under /control."""
         return {
@@ -105,24 +107,23 @@ class Endpoints:
                 product=asked["product"],
                 price=asked["price"],
                 trigger_price=asked["trigger_price"],
-            )
+            ),
+            asked.get("pieces", ()),
         )
-        return self._done(order)
+        return answers.done_row(order.orderid, self._exchange.mode)
 
     def _modify(self, asked: Request) -> Json:
         change = OrderChange(
             asked["orderid"], asked["quantity"], asked["price"], asked["trigger_price"]
         )
-        return self._done(self._exchange.modify(change), "Order modified successfully")
+        order = self._exchange.modify(change)
+        text = "Order modified successfully"
+        return answers.done_row(order.orderid, self._exchange.mode, text)
 
     def _cancel(self, asked: Request) -> Json:
-        return self._done(self._exchange.cancel(asked["orderid"]), "Order cancelled successfully")
-
-    def _done(self, order: Order, message: str | None = None) -> Json:
-        sandbox = message is not None and self._exchange.mode is Mode.ANALYZE
-        return self._with_mode({"orderid": order.orderid}) | (
-            {"message": message} if sandbox else {}
-        )
+        order = self._exchange.cancel(asked["orderid"])
+        text = "Order cancelled successfully"
+        return answers.done_row(order.orderid, self._exchange.mode, text)
 
     def _with_mode(self, body: Json) -> Json:
         """A success; the sandbox says that it is one."""
@@ -240,9 +241,7 @@ class Endpoints:
         with self._exchange.view() as view:
             options = kind == "options"
             found = view.market.listing.expiries(symbol, exchange, options, view.day)
-        what = f"expiry dates {'found ' if not found else ''}for {symbol} {kind} in {exchange}"
-        message = f"Found {len(found)} {what}" if found else f"No {what}"
-        return _success([f"{day:%d-%b-%y}".upper() for day in found]) | {"message": message}
+        return answers.expiries_row(symbol, exchange, kind, found)
 
     def _holidays(self, asked: Request) -> Json:
         rows = sessions.holidays(self._days, self._calendar, asked["year"])

@@ -4,7 +4,7 @@ Every call first sees whether the broker's day has turned. Then resting orders a
 in contracts that ended are settled at their intrinsic value, and the books begin empty.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date, datetime, timedelta
@@ -14,10 +14,12 @@ from threading import RLock
 from brokers.paper_exchange import acceptance
 from brokers.paper_exchange.books import Books, Holding
 from brokers.paper_exchange.clock import ExchangeClock, session_of
+from brokers.paper_exchange.fill_script import Met, Piece
+from brokers.paper_exchange.floor import Floor
 from brokers.paper_exchange.funds import Account, ExchangeView
 from brokers.paper_exchange.listing import Contract
 from brokers.paper_exchange.market import DayPrices, Market
-from brokers.paper_exchange.matching import Fill, Match, filled, first_status, match
+from brokers.paper_exchange.matching import Fill, Match, filled, first_status
 from brokers.paper_exchange.orders import (
     Action,
     Mode,
@@ -26,7 +28,6 @@ from brokers.paper_exchange.orders import (
     OrderRequest,
     OrderStatus,
     PriceType,
-    Trade,
 )
 from brokers.paper_exchange.store import Store
 from core.errors import Rejected
@@ -34,6 +35,8 @@ from core.errors import Rejected
 _SETTLEMENT = "EXPIRY_SETTLEMENT"
 _NOTHING = Decimal(0)
 _DATE_DIGITS = 6
+_CLOCK = "clock"
+_LOTSIZE = "lotsize:"
 
 
 class PaperExchange:
@@ -47,14 +50,17 @@ class PaperExchange:
         self._market = market
         self._clock = clock
         self._mode = Mode(store.setting("mode") or Mode.ANALYZE)
+        for instrument, lotsize in store.settings_of(_LOTSIZE).items():
+            market.listing.call_lot(instrument, int(lotsize))
         orders, trades = store.orders(), store.trades()
         self._arrived = max((int(each.orderid[_DATE_DIGITS:]) for each in orders), default=0)
-        self._filled = len(trades)
         self._books = Books(orders, trades, self._stored_session())
         self._account = Account(market, self._books, opening_inr)
+        self._floor = Floor(store, market, self._books, len(trades))
         with self._turned() as now:
+            self._floor.restate(now)
             self._settle_ended(now)
-            self._match_resting(now)
+            self._floor.match_resting(now)
 
     @property
     def mode(self) -> Mode:
@@ -71,27 +77,29 @@ class PaperExchange:
         """The exchange's time."""
         return self._clock.now()
 
-    def place(self, request: OrderRequest) -> Order:
+    def place(self, request: OrderRequest, pieces: Sequence[Piece] = ()) -> Order:
         """Take an order and let it meet the market. Raises Rejected with the gateway's text.
 
-        As a live broker it accepts what it will refuse, and lists that as rejected.
+        As a live broker it accepts what it will refuse, and lists that as rejected. With `pieces`
+        the order fills as they say.
         """
         with self._turned() as now:
             order = self._new_order(request, now)
             try:
                 order = self._accepted(order, request, now)
+                self._floor.script(order.orderid, pieces)
             except Rejected as refusal:
                 if self._mode is Mode.ANALYZE or refusal.code == acceptance.INSUFFICIENT_FUNDS:
                     raise
                 rejected = OrderStatus.REJECTED
                 order = replace(order, status=rejected, rejection_reason=str(refusal))
-            return self._settle(self._meet(order, now, arriving=True), now)
+            return self._floor.meet(order, now, arriving=True)
 
     def modify(self, change: OrderChange) -> Order:
         """Change a resting order and let it meet the market anew. Raises Rejected."""
         with self._turned() as now:
             found = self._books.order(change.orderid)
-            order = acceptance.check_resting(found, change.orderid, "modify")
+            order = acceptance.check_change(found, change)
             changed = replace(
                 order,
                 quantity=change.quantity,
@@ -99,17 +107,50 @@ class PaperExchange:
                 trigger_price=change.trigger_price,
             )
             acceptance.check_prices(changed.pricetype, changed.price, changed.trigger_price)
-            acceptance.check_quantity(changed.quantity, self._contract(changed, now))
+            acceptance.check_quantity(changed.quantity, self._floor.contract(changed, now))
             more = self._needs(changed, now) - self._needs(order, now)
             self._check_funds(more, now)
-            return self._settle(self._meet(changed, now, arriving=True), now)
+            self._floor.free(order.orderid)
+            return self._floor.meet(changed, now, arriving=True)
 
     def cancel(self, orderid: str) -> Order:
         """Withdraw a resting order. Raises Rejected."""
         with self._turned() as now:
             found = self._books.order(orderid)
             order = acceptance.check_resting(found, orderid, "cancel")
-            return self._settle(Match(replace(order, status=OrderStatus.CANCELLED)), now)
+            cancelled = Match(replace(order, status=OrderStatus.CANCELLED))
+            return self._floor.settle(Met(cancelled), now)
+
+    def fill(self, orderid: str, quantity: int | None = None, price: Decimal | None = None) -> bool:
+        """Fill a resting order now, wherever the market is; False where it does not rest.
+
+        All of it unless a `quantity` is given, at its limit (or the touch) unless a `price` is.
+        """
+        with self._turned() as now:
+            order = self._books.order(orderid)
+            if order is None or not order.status.is_resting:
+                return False
+            self._floor.fill(order, quantity, price, now)
+            return True
+
+    def looked(self, orderid: str | None) -> None:
+        """Somebody has looked at an order, or (None) at all of them."""
+        with self._lock:
+            self._floor.looked(orderid)
+
+    def change_lotsize(self, instrument: str, lotsize: int) -> None:
+        """Call a lot of `instrument` something else, as a new master does overnight.
+
+        What is held is worth what it was, in other units; what rests is gone. Raises Rejected.
+        """
+        with self._turned() as now:
+            self._market.listing.spec(instrument)
+            for order in self._books.resting():
+                if self._floor.contract(order, now).instrument == instrument:
+                    self.cancel(order.orderid)
+            self._store.save(settings=[(f"{_LOTSIZE}{instrument}", str(lotsize))])
+            self._market.listing.call_lot(instrument, lotsize)
+            self._floor.restate(now)
 
     def move_price(self, instrument: str, price: Decimal) -> None:
         """Set what an instrument costs; orders that rest may fill. Raises Rejected."""
@@ -121,7 +162,7 @@ class PaperExchange:
             moved = started if prices is None else prices.moved(price, session)
             self._store.save(prices=[moved])
             self._market.record(moved)
-            self._match_resting(now)
+            self._floor.match_resting(now)
 
     def hold_clock(self, moment: datetime) -> None:
         """Stand the exchange's time still at `moment`."""
@@ -159,6 +200,7 @@ class PaperExchange:
             now = self._clock.now()
             if session_of(now) != self._books.session:
                 self._turn(now)
+            self._floor.go_on(now)
             yield now
 
     def _turn(self, now: datetime) -> None:
@@ -193,26 +235,13 @@ class PaperExchange:
         )
         fills = (Fill(abs(held.quantity), self._market.settlement(contract)),)
         order = self._new_order(request, now)
-        self._settle(Match(filled(order, fills), fills), now)
+        self._floor.settle(Met(Match(filled(order, fills), fills)), now)
 
     def _new_order(self, request: OrderRequest, now: datetime) -> Order:
         self._arrived += 1
-        return Order(
-            orderid=f"{now:%y%m%d}{self._arrived:08d}",
-            session=self._books.session,
-            placed_at=now,
-            strategy=request.strategy,
-            exchange=request.exchange,
-            symbol=request.symbol,
-            action=request.action,
-            quantity=request.quantity,
-            pricetype=request.pricetype,
-            product=request.product,
-            price=request.price,
-            trigger_price=request.trigger_price,
-            status=first_status(request.pricetype),
-            reference_price=_NOTHING,
-        )
+        orderid = f"{now:%y%m%d}{self._arrived:08d}"
+        status = first_status(request.pricetype)
+        return Order.of(request, orderid, self._books.session, now, status)
 
     def _accepted(self, order: Order, request: OrderRequest, now: datetime) -> Order:
         found = self._market.find(order.symbol, order.exchange, now.date())
@@ -221,44 +250,8 @@ class PaperExchange:
         self._check_funds(self._needs(order, now), now)
         return replace(order, reference_price=quote.ltp)
 
-    def _meet(self, order: Order, now: datetime, *, arriving: bool) -> Match:
-        if not order.status.is_resting:
-            return Match(order)
-        quote = self._market.quote(self._contract(order, now), now.date())
-        return match(order, quote, arriving=arriving)
-
-    def _match_resting(self, now: datetime) -> None:
-        for order in self._books.resting():
-            met = self._meet(order, now, arriving=False)
-            if met.order != order:
-                self._settle(met, now)
-
-    def _settle(self, met: Match, now: datetime) -> Order:
-        """To disk, then to the books."""
-        trades = [self._trade(met.order, fill, now) for fill in met.fills]
-        self._store.save(orders=[met.order], trades=trades)
-        self._books.record([met.order], trades)
-        return met.order
-
-    def _trade(self, order: Order, fill: Fill, now: datetime) -> Trade:
-        self._filled += 1
-        return Trade(
-            tradeid=f"TRADE-{now:%Y%m%d-%H%M%S}-{self._filled:08x}",
-            orderid=order.orderid,
-            session=self._books.session,
-            at=now,
-            strategy=order.strategy,
-            exchange=order.exchange,
-            symbol=order.symbol,
-            action=order.action,
-            quantity=fill.quantity,
-            product=order.product,
-            price=fill.price,
-            unit_value=self._contract(order, now).unit_value,
-        )
-
     def _needs(self, order: Order, now: datetime) -> Decimal:
-        return self._account.order_needs(order, self._contract(order, now), now.date())
+        return self._account.order_needs(order, self._floor.contract(order, now), now.date())
 
     def _check_funds(self, needs: Decimal, now: datetime) -> None:
         available = self._account.funds(now.date()).available
@@ -270,10 +263,4 @@ class PaperExchange:
 
     def _store_clock(self) -> None:
         held = self._clock.held_at
-        self._store.save(settings=[("clock", "" if held is None else held.isoformat())])
-
-    def _contract(self, order: Order, now: datetime) -> Contract:
-        contract = self._market.listing.terms(order.symbol, order.exchange, now.date())
-        if contract is None:
-            raise Rejected("UNKNOWN_SYMBOL", f"Symbol {order.symbol} not found")
-        return contract
+        self._store.save(settings=[(_CLOCK, "" if held is None else held.isoformat())])

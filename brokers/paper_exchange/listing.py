@@ -73,6 +73,11 @@ class Listing:
         self._contracts = contracts
         self._lotsizes = dict(lotsizes or {})
 
+    def call_lot(self, instrument: str, lotsize: int) -> None:
+        """Give a lot of `instrument` another quantity, which is worth the same. Raises Rejected."""
+        self.spec(instrument)
+        self._lotsizes[instrument] = lotsize
+
     @property
     def instruments(self) -> tuple[str, ...]:
         """The names of all instruments."""
@@ -81,6 +86,11 @@ class Listing:
     def spec(self, instrument: str) -> InstrumentSpec:
         """Everything known of an instrument. Raises Rejected (UNKNOWN_INSTRUMENT)."""
         return self._catalog[instrument]
+
+    def instrument_of_root(self, root: str, exchange: str) -> str:
+        """The name of the instrument whose contracts begin with `root`, empty if there is none."""
+        found = self._by_root(root, exchange)
+        return "" if found is None else found.name
 
     def expiries(self, root: str, exchange: str, options: bool, day: date) -> list[date]:
         """The listed expiries of options or futures on `root`, by date; none if it is unknown."""

@@ -58,6 +58,10 @@ class Market:
         """What can be traded."""
         return self._listing
 
+    def at(self, prices: Iterable[DayPrices]) -> "Market":
+        """The same contracts at other prices."""
+        return Market(self._listing, self._rates, prices)
+
     def day_prices(self, instrument: str) -> DayPrices | None:
         """The session of an instrument, None before its first price."""
         return self._prices.get(instrument)

@@ -1,8 +1,8 @@
 """When an order fills, and at what price; a pure function of the order and the quote.
 
 An order that meets the touch as it arrives takes the touch. One that rests fills at its own limit
-when the touch reaches it. A stop wakes when the last price reaches its trigger. What fills, fills
-whole; a fill is a list all the same, because the books count fills, not orders.
+when the touch reaches it. A stop wakes when the last price reaches its trigger. What fills here,
+fills whole; orders that fill in pieces have a script of their own.
 """
 
 from dataclasses import dataclass, replace

@@ -117,6 +117,28 @@ class Order:
         """What is not filled."""
         return self.quantity - self.filled_quantity
 
+    @classmethod
+    def of(
+        cls, request: OrderRequest, orderid: str, session: date, at: datetime, status: OrderStatus
+    ) -> "Order":
+        """`request` as it arrives."""
+        return cls(
+            orderid=orderid,
+            session=session,
+            placed_at=at,
+            strategy=request.strategy,
+            exchange=request.exchange,
+            symbol=request.symbol,
+            action=request.action,
+            quantity=request.quantity,
+            pricetype=request.pricetype,
+            product=request.product,
+            price=request.price,
+            trigger_price=request.trigger_price,
+            status=status,
+            reference_price=Decimal(0),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Trade:
@@ -134,6 +156,32 @@ class Trade:
     product: str
     price: Decimal
     unit_value: Decimal
+
+    @classmethod
+    def of(
+        cls,
+        order: Order,
+        quantity: int,
+        price: Decimal,
+        tradeid: str,
+        at: datetime,
+        unit_value: Decimal,
+    ) -> "Trade":
+        """A fill of `order`."""
+        return cls(
+            tradeid=tradeid,
+            orderid=order.orderid,
+            session=order.session,
+            at=at,
+            strategy=order.strategy,
+            exchange=order.exchange,
+            symbol=order.symbol,
+            action=order.action,
+            quantity=quantity,
+            product=order.product,
+            price=price,
+            unit_value=unit_value,
+        )
 
     @property
     def value(self) -> Decimal:

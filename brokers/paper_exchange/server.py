@@ -11,7 +11,12 @@ from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
 from brokers.paper_exchange.api import Limits, create_app
 from brokers.paper_exchange.clock import ExchangeClock
+from brokers.paper_exchange.endpoints import Endpoints
 from brokers.paper_exchange.exchange import PaperExchange
+from brokers.paper_exchange.fault_control import FaultControl
+from brokers.paper_exchange.fault_plan import FaultPlan
+from brokers.paper_exchange.fault_schemas import read_scenario
+from brokers.paper_exchange.fault_store import FaultStore
 from brokers.paper_exchange.listing import Listing
 from brokers.paper_exchange.market import Market
 from brokers.paper_exchange.orders import Mode
@@ -36,7 +41,10 @@ _CALENDARS: Mapping[str, str] = {"NSE": "calendar_nse", "MCX": "calendar_mcx"}
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How an exchange is set up. `mode` and `first_prices` count only until it has its own."""
+    """How an exchange is set up. `mode` and `first_prices` count only until it has its own.
+
+    `faults` is a scenario file: it takes the place of all faults, unless it is the one in force.
+    """
 
     state: Path
     port: int = 0
@@ -47,6 +55,7 @@ class Settings:
     lotsizes: Mapping[str, int] = field(default_factory=dict)
     first_prices: Mapping[str, Decimal] = field(default_factory=lambda: FIRST_PRICES)
     clock_offset_s: float = 0.0
+    faults: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +97,18 @@ def build(settings: Settings) -> Running:
     for instrument, price in settings.first_prices.items():
         if market.day_prices(instrument) is None:
             exchange.move_price(instrument, price)
-    app = create_app(exchange, folder.apikey(), days, clock, settings.limits)
+    endpoints = Endpoints(exchange, days)
+    faults = _faults(folder.path, exchange, clock, endpoints)
+    if settings.faults is not None:
+        faults.set_up_scenario(read_scenario(settings.faults))
+    app = create_app(exchange, folder.apikey(), endpoints, faults, clock, settings.limits)
     server = make_server(HOST, settings.port, app, threaded=True, request_handler=_Handler)
     folder.announce(server.port)
     return Running(exchange, server, folder)
+
+
+def _faults(
+    folder: Path, exchange: PaperExchange, clock: ExchangeClock, endpoints: Endpoints
+) -> FaultControl:
+    store = FaultStore(folder)
+    return FaultControl(FaultPlan(store, clock), store, exchange, endpoints.ask)

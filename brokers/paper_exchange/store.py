@@ -12,6 +12,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
+from brokers.paper_exchange.fill_script import Script
 from brokers.paper_exchange.market import DayPrices
 from brokers.paper_exchange.orders import Order, Trade
 
@@ -34,6 +35,7 @@ CREATE TABLE IF NOT EXISTS prices (
     instrument TEXT PRIMARY KEY, session TEXT, open TEXT, high TEXT, low TEXT, last TEXT,
     prev_close TEXT
 );
+CREATE TABLE IF NOT EXISTS scripts (orderid TEXT PRIMARY KEY, script TEXT);
 CREATE TABLE IF NOT EXISTS settings (name TEXT PRIMARY KEY, value TEXT);
 """
 
@@ -47,6 +49,7 @@ ON CONFLICT (orderid) DO UPDATE SET
 """
 _SAVE_TRADE = "INSERT INTO trades VALUES (?,?,?,?,?,?,?,?,?,?,?,?)"
 _SAVE_PRICES = "INSERT OR REPLACE INTO prices VALUES (?,?,?,?,?,?,?)"
+_SAVE_SCRIPT = "INSERT OR REPLACE INTO scripts VALUES (?,?)"
 _SAVE_SETTING = "INSERT OR REPLACE INTO settings VALUES (?,?)"
 
 
@@ -73,6 +76,11 @@ class Store:
         """The last known session of every instrument."""
         return self._load(DayPrices, "SELECT * FROM prices")
 
+    def scripts(self) -> list[Script]:
+        """How orders that do not fill whole go on."""
+        rows = self._connection.execute("SELECT script FROM scripts")
+        return [Script.from_text(text) for (text,) in rows]
+
     def setting(self, name: str) -> str | None:
         """A setting by name."""
         found = self._connection.execute("SELECT value FROM settings WHERE name = ?", (name,))
@@ -85,6 +93,7 @@ class Store:
         trades: Iterable[Trade] = (),
         prices: Iterable[DayPrices] = (),
         settings: Iterable[tuple[str, str]] = (),
+        scripts: Iterable[Script] = (),
     ) -> None:
         """Write all of it, or nothing; it is on disk when this returns."""
         with self._connection as connection:
@@ -92,6 +101,13 @@ class Store:
             connection.executemany(_SAVE_TRADE, map(_as_row, trades))
             connection.executemany(_SAVE_PRICES, map(_as_row, prices))
             connection.executemany(_SAVE_SETTING, settings)
+            rows = [(script.orderid, script.to_text()) for script in scripts]
+            connection.executemany(_SAVE_SCRIPT, rows)
+
+    def settings_of(self, prefix: str) -> dict[str, str]:
+        """The settings whose names begin with `prefix`, by the rest of their names."""
+        query = "SELECT substr(name, length(?) + 1), value FROM settings WHERE name GLOB ? || '*'"
+        return dict(self._connection.execute(query, (prefix, prefix)))
 
     def close(self) -> None:
         """Let go of the file."""
