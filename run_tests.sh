@@ -41,6 +41,8 @@ run_pytest() {
 }
 
 run_benchmarks() {
+    say "the running service under load, in short"
+    .venv/bin/python -m scripts.bench.webhook --short
     if [ ! -f scripts/bench/run.py ]; then
         say "benchmarks skipped: there is no scripts/bench/run.py"
     elif [ ! -d ../shared/bench ]; then

@@ -24,6 +24,7 @@ from scripts.bench.webhook_app import CALLS_FILE
 from scripts.bench.webhook_history import write_positions, write_signals
 from scripts.bench.webhook_load import PRICES, Caller, payload
 from scripts.bench.webhook_stage import (
+    OPERATOR_TOKEN,
     UNWAITED,
     VIEWER_TOKEN,
     WEBHOOK_TOKEN,
@@ -36,7 +37,8 @@ from scripts.bench.webhook_stage import (
 
 RATE = 20
 POLLERS = 50
-_WARM_UP_S = 3
+# Dashboards look on for so long before the first alert.
+_BEFORE_S = 2
 _PATIENCE_S = 30.0
 _LOOK_S = 0.01
 _OK = (200, 202)
@@ -59,14 +61,15 @@ class Size:
     """How much of everything."""
 
     seconds: int
+    warm_up_s: int
     entries: int
     signals: int
     positions: int
     layers: int
 
 
-FULL = Size(30, 40, 1_000_000, 10_000, 1_000)
-SHORT = Size(4, 4, 20_000, 500, 1_000)
+FULL = Size(30, 3, 40, 1_000_000, 10_000, 1_000)
+SHORT = Size(3, 1, 3, 20_000, 500, 1_000)
 
 
 def spread(times_ms: Sequence[float]) -> Spread:
@@ -82,10 +85,10 @@ def spread(times_ms: Sequence[float]) -> Spread:
 def alerts(on: Stage, seconds: float, pollers: int = 0) -> Spread:
     """Answers to closed bars at a steady rate, while so many dashboards look on."""
     offset_s = on.settings.clock_offset_s
-    looking = None
+    looking, lookers = None, f"{VIEWER_TOKEN} {OPERATOR_TOKEN}"
     if pollers:
-        looking = run_load(VIEWER_TOKEN, "pollers", on.url, seconds + 2 * _WARM_UP_S, pollers)
-        time.sleep(_WARM_UP_S)
+        looking = run_load(lookers, "pollers", on.url, seconds + 2 * _BEFORE_S, pollers)
+        time.sleep(_BEFORE_S)
     sending = run_load(WEBHOOK_TOKEN, "alerts", on.url, offset_s, seconds, RATE)
     answers = answers_of(sending)
     told = Counter(status for _, status in answers)
@@ -156,11 +159,11 @@ def measure(on: Stage, size: Size) -> list[Line]:
     """Everything, from an empty database to a large one."""
     click.echo("an empty history: answers when stored")
     with on.serving(UNWAITED):
-        alerts(on, _WARM_UP_S)
+        alerts(on, size.warm_up_s)
         stored = alerts(on, size.seconds)
     click.echo("an empty history: answers with the outcome; with pollers; orders")
     with on.serving() as empty_start_s:
-        alerts(on, _WARM_UP_S)
+        alerts(on, size.warm_up_s)
         small = alerts(on, size.seconds)
         polled = alerts(on, size.seconds, POLLERS)
         first_orders(on, 1)
@@ -170,11 +173,11 @@ def measure(on: Stage, size: Size) -> list[Line]:
     write_positions(on.settings.database_url, size.positions)
     click.echo("a long history: answers when stored")
     with on.serving(UNWAITED):
-        alerts(on, _WARM_UP_S)
+        alerts(on, size.warm_up_s)
         large_stored = alerts(on, size.seconds)
     click.echo("a long history: answers with the outcome; orders")
     with on.serving():
-        alerts(on, _WARM_UP_S)
+        alerts(on, size.warm_up_s)
         large = alerts(on, size.seconds)
         first_orders(on, 1)
         _, large_own = first_orders(on, size.entries)

@@ -3,7 +3,8 @@
 `webhook_load.py alerts URL CLOCK_OFFSET_S SECONDS RATE` sends closed bars of two instruments, each
 at its time whatever became of the one before; a late one counts from when it was due.
 `webhook_load.py pollers URL SECONDS COUNT` looks at three pages in turn, each caller every 0.67 s.
-The token is the one line of standard input. Connections are kept.
+The tokens are the one line of standard input, shared out among the callers, since each may make
+only so many calls. Connections are kept.
 """
 
 import http.client
@@ -12,7 +13,7 @@ import json
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import Any
@@ -89,13 +90,13 @@ def send_alerts(
         return [each.result() for each in sent]
 
 
-def poll(url: str, token: str, seconds: float, count: int) -> list[Answered]:
+def poll(url: str, tokens: Sequence[str], seconds: float, count: int) -> list[Answered]:
     """Dashboards that are open."""
     ends_s = time.perf_counter() + seconds
-    headers = {"Authorization": f"Bearer {token}"}
 
     def look(number: int) -> list[Answered]:
         caller, answers = Caller(url), []
+        headers = {"Authorization": f"Bearer {tokens[number % len(tokens)]}"}
         time.sleep(_POLL_S * number / count)
         for page in itertools.cycle(PAGES):
             began_s = time.perf_counter()
@@ -112,13 +113,13 @@ def poll(url: str, token: str, seconds: float, count: int) -> list[Answered]:
 
 def main() -> None:
     """Call, then print."""
-    token = sys.stdin.readline().strip()
+    tokens = sys.stdin.readline().split()
     what, url, *numbers = sys.argv[1:]
     given = [float(number) for number in numbers]
     if what == "alerts":
-        answers = send_alerts(url, token, given[0], given[1], given[2])
+        answers = send_alerts(url, tokens[0], given[0], given[1], given[2])
     else:
-        answers = poll(url, token, given[0], int(given[1]))
+        answers = poll(url, tokens, given[0], int(given[1]))
     print(json.dumps(answers))
 
 

@@ -37,7 +37,7 @@ from live.settings import (
 ROOT = Path(__file__).resolve().parents[2]
 # A Monday on which both markets trade.
 BEGINS = datetime(2026, 11, 30, 10, 30, tzinfo=IST)
-WEBHOOK_TOKEN, VIEWER_TOKEN = "w" * 40, "v" * 40
+WEBHOOK_TOKEN, VIEWER_TOKEN, OPERATOR_TOKEN = "w" * 40, "v" * 40, "o" * 40
 WAITED, UNWAITED = "create", "create_unwaited"
 _PATIENCE_S = 60.0
 _LOOK_S = 0.005
@@ -100,6 +100,7 @@ def stage(folder: Path) -> Iterator[Stage]:
             "PM_CLOCK_OFFSET_S": repr(offset_s),
             "PM_WEBHOOK_SECRET": WEBHOOK_TOKEN,
             "PM_VIEWER_TOKEN": VIEWER_TOKEN,
+            "PM_OPERATOR_TOKEN": OPERATOR_TOKEN,
             "DATABASE_URL": servers.database_url,
             "REDIS_URL": servers.redis_url,
         }
@@ -146,7 +147,7 @@ def gateway_calls(stage: Stage, calls_file: str) -> dict[int, list[tuple[str, fl
     return calls
 
 
-def run_load(token: str, *arguments: object) -> subprocess.Popen[str]:
+def run_load(tokens: str, *arguments: object) -> subprocess.Popen[str]:
     """A process of callers that has begun."""
     command: Sequence[str] = (sys.executable, "-m", "scripts.bench.webhook_load")
     child = subprocess.Popen(
@@ -157,7 +158,7 @@ def run_load(token: str, *arguments: object) -> subprocess.Popen[str]:
         text=True,
     )
     if child.stdin is not None:
-        child.stdin.write(token + "\n")
+        child.stdin.write(tokens + "\n")
         child.stdin.flush()
     return child
 
