@@ -6,6 +6,7 @@ Most incidents are held by tests of the rooms they are of; docs/incidents.md has
 import socket
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,12 @@ _CONDITIONS = (
 PAGES = ("status", "positions", "signals", "trades", "orders", "equity", "capital/summary")
 
 
+def post_alone(desk: Desk, payload: dict[str, Any]) -> Any:
+    """The answer to an alert, by a client of the calling thread's own."""
+    client = desk.service.app.test_client()
+    return client.post("/webhook", json=payload, headers={"X-Webhook-Token": SECRET}).get_json()
+
+
 @pytest.fixture
 def desk(database_url: str, open_folder: Path) -> Iterator[Desk]:
     with open_desk(database_url, open_folder) as found:
@@ -79,6 +86,33 @@ def test_who_tells_people_can_hang_and_a_stop_goes_out(desk: Desk) -> None:
     told = [event for event in desk.store.events_after(0, 100) if event.kind == "INTENT_COMPLETED"]
     assert len(told) == 2
     assert told[-1].created_at >= trade.exit_time
+
+
+@pytest.mark.parametrize("instrument", [BANK, GOLD])
+def test_our_stop_and_an_exit_at_once_are_one_exit_at_the_broker(
+    desk: Desk, instrument: str
+) -> None:
+    """Incident 33: the same second exit arrived from TradingView, before or after our own."""
+    price = PRICES[instrument]
+    for turn in range(4):
+        assert desk.alert("BASE_ENTRY", instrument, price).status is EXECUTED
+        before = desk.sent()
+        bar = desk.clock.now()
+        both = [
+            alert(bar, kind, instrument, price - 1000, timestamp=bar.isoformat())
+            for kind in ("MARKET_DATA", "EXIT")
+        ]
+        with ThreadPoolExecutor(2) as threads:
+            answers = list(
+                threads.map(lambda each: post_alone(desk, each), both if turn % 2 else both[::-1])
+            )
+        ends = {row.type: row for row in (desk.end_of(each["signal_id"]) for each in answers)}
+        closed_by = [row for row in ends.values() if row.outcome.code in ("EXIT", "STOP_HIT")]
+        assert len(closed_by) == 1
+        if closed_by[0].type == "MARKET_DATA":
+            assert ends["EXIT"].outcome.code == "ALREADY_CLOSED"
+        assert len(desk.sent()) - len(before) == {BANK: 2, GOLD: 1}[instrument]
+        assert (desk.held(), desk.store.open_positions()) == ({}, [])
 
 
 @pytest.mark.parametrize("instrument", [BANK, GOLD])

@@ -1,0 +1,86 @@
+"""Figures that were once booked wrongly, to the paisa, from the fills of the legs alone."""
+
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+
+from core.book_events import CapitalMoved
+from core.charges import ChargeSchedule
+from core.db_state_manager.records import Intent, Leg
+from core.db_state_manager.states import (
+    IntentAction,
+    IntentSource,
+    IntentState,
+    LegPurpose,
+    LegState,
+    Side,
+)
+from core.decision import DecisionMaker
+from core.decision_record import Decision
+from core.instruments import InstrumentCatalog
+from core.models import ContractTerms, Position
+from live.booking import Booker
+from tests.fixtures.database import close
+from tests.fixtures.rules import BANK, CAPITAL, GOLD, MORNING, base_entry, config, terms
+
+MAKER = DecisionMaker(config())
+CALL, PUT = "BANKNIFTY27JAN2650000CE", "BANKNIFTY27JAN2650000PE"
+
+
+def leg(
+    place: int, purpose: LegPurpose, side: Side, symbol: str, lots: int, quantity: int, price: str
+) -> Leg:
+    exchange = "MCX" if symbol.startswith("GOLDM") else "NFO"
+    state = LegState.FILLED
+    return Leg(
+        place, 1, place, purpose, side, symbol, exchange, lots, quantity, state, quantity,
+        Decimal(price),
+    )  # fmt: skip
+
+
+def intent(decision: Decision, action: IntentAction) -> Intent:
+    return Intent(
+        1, None, decision.instrument, IntentSource.SIGNAL, action, IntentState.WORKING,
+        decision.layer, decision.lots, decision, False, None, "", MORNING, MORNING,
+    )  # fmt: skip
+
+
+def profit(instrument: str, bought: list[Leg], left: list[Leg], given: ContractTerms) -> Decimal:
+    """What the book earns on a position that was opened by `bought` and closed by `left`, gross."""
+    book = MAKER.new_book()
+    book.move_capital(CapitalMoved(CAPITAL, MORNING))
+    booker = Booker(InstrumentCatalog.shipped()[instrument], ChargeSchedule.shipped())
+    decided = MAKER.decide(base_entry(instrument=instrument), book, given)
+    decision = replace(decided, lots=bought[0].lots)
+    (opened,) = booker.entry(intent(decision, IntentAction.ENTRY), bought, MORNING).events
+    position: Position = book.open_layer(opened)  # type: ignore[arg-type]
+    leaving = intent(close(position), IntentAction.EXIT)
+    (reduced,) = booker.exit(leaving, left, {position.id: bought}, MORNING).events
+    trade = book.reduce_layer(reduced)  # type: ignore[arg-type]
+    assert book.equity() == CAPITAL + trade.gross_pnl - trade.charges
+    return trade.gross_pnl
+
+
+def test_a_synthetic_exit_is_worth_what_its_legs_were_filled_at() -> None:
+    """Incident 23: +384 was recorded from the alert's price, and -1,980.00 was true."""
+    open_, close_ = LegPurpose.OPEN, LegPurpose.CLOSE
+    bought = [
+        leg(1, open_, Side.BUY, CALL, 8, 240, "494.97"),
+        leg(2, open_, Side.SELL, PUT, 8, 240, "755.90"),
+    ]
+    left = [
+        leg(1, close_, Side.BUY, PUT, 8, 240, "757.08"),
+        leg(2, close_, Side.SELL, CALL, 8, 240, "487.90"),
+    ]
+    assert profit(BANK, bought, left, terms()) == Decimal("-1980.00")
+
+
+@pytest.mark.parametrize("lotsize", [1, 10, 100])
+def test_gold_lots_are_no_quantity_whatever_the_brokers_lot_size(lotsize: int) -> None:
+    """Incident 27: 3 lots of Gold Mini were taken for 300; ₹10 a point and lot, always."""
+    symbol, quantity = "GOLDM05JAN27FUT", 3 * lotsize
+    bought = [leg(1, LegPurpose.OPEN, Side.BUY, symbol, 3, quantity, "128000")]
+    left = [leg(1, LegPurpose.CLOSE, Side.SELL, symbol, 3, quantity, "128500")]
+    given = terms(point_value=Decimal(10), lot_size=100)
+    assert profit(GOLD, bought, left, given) == Decimal("15000.00")
