@@ -200,10 +200,12 @@ def test_no_alert_is_claimed_before_what_was_left_behind_is_looked_at(
         waiting = desk.send(alert(desk.clock.now(), "EXIT", GOLD))
         assert waiting["status"] == "accepted"
         threads.start()
-        assert not threads.is_ready
-        row = until(lambda: desk._finished(waiting["signal_id"]))
-        assert seen == [SignalStatus.RECEIVED]
-        threads.stop()
+        try:
+            assert not threads.is_ready
+            row = until(lambda: desk._finished(waiting["signal_id"]))
+            assert seen == [SignalStatus.RECEIVED]
+        finally:
+            threads.stop()
         assert (row.status, desk.held()) == (EXECUTED, {})
 
 
