@@ -134,9 +134,10 @@ class PaperExchange:
             return True
 
     def looked(self, orderid: str | None) -> None:
-        """Somebody has looked at an order, or (None) at all of them."""
-        with self._lock:
+        """Somebody has looked at an order, or (None) at all of them; what waited for it follows."""
+        with self._turned() as now:
             self._floor.looked(orderid)
+            self._floor.go_on(now)
 
     def change_lotsize(self, instrument: str, lotsize: int) -> None:
         """Call a lot of `instrument` something else, as a new master does overnight.

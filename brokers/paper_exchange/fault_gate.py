@@ -6,7 +6,7 @@ a call that may move an order is on record beside what its caller was told.
 
 from collections.abc import Callable
 
-from brokers.paper_exchange.calls import Answer, Call, Request, subject_of
+from brokers.paper_exchange.calls import Answer, Call, Request, Subject, subject_of
 from brokers.paper_exchange.exchange import PaperExchange
 from brokers.paper_exchange.fault_answers import INSTEAD
 from brokers.paper_exchange.fault_events import EVENTS, FATES
@@ -38,12 +38,15 @@ class FaultGate:
 
     def answer(self, asked: Request, carry_out: CarryOut) -> Answer:
         """What the caller of a checked request is told."""
-        with self._exchange.view() as view:
-            subject = subject_of(asked, view)
-        call = self._plan.receive(self._endpoint, asked, subject)
-        picked = [] if self._plan.is_empty else self._plan.picks(call)
+        is_calm = self._plan.is_empty
+        call = self._plan.receive(self._endpoint, asked, Subject() if is_calm else self._of(asked))
+        picked = [] if is_calm else self._plan.picks(call)
         strokes = [self._stroke(fault, call) for fault in picked]
         return _Passage(self._plan, self._exchange, call, strokes).answer(carry_out)
+
+    def _of(self, asked: Request) -> Subject:
+        with self._exchange.view() as view:
+            return subject_of(asked, view)
 
     def _stroke(self, fault: Fault, call: Call) -> Stroke:
         return Stroke(fault, call, self._exchange, self._limit, self._words_errors)

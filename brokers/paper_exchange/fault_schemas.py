@@ -58,6 +58,7 @@ class PieceSchema(Schema):
     quantity = _count()
     fraction = fields.Decimal(as_string=True, validate=validate.Range(0, 1, min_inclusive=False))
     price = _price()
+    ticks = _count(0)
     after_s = _seconds()
     after_looks = _count(0)
     ends = _one_of(_ENDS)

@@ -12,6 +12,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from brokers.paper_exchange.listing import Contract
 from brokers.paper_exchange.matching import Fill, Match, filled, match
 from brokers.paper_exchange.orders import Action, Order, OrderStatus
 from brokers.paper_exchange.pricing import Quote
@@ -22,12 +23,14 @@ class Piece:
     """One step of an order's life: it fills in part, or ends.
 
     Filled is `quantity`, else `fraction` of the order in whole lots, else all that is left; at
-    `price`, else at the touch. With `ends` nothing fills and the order has that status.
+    `price`, else so many `ticks` better for the order than the touch. With `ends` nothing fills
+    and the order has that status.
     """
 
     quantity: int | None = None
     fraction: Decimal | None = None
     price: Decimal | None = None
+    ticks: int = 0
     after_s: float = 0.0
     after_looks: int = 0
     ends: OrderStatus | None = None
@@ -87,7 +90,7 @@ class Met:
 
 
 def play(
-    script: Script, order: Order, quote: Quote, lotsize: int, now: datetime, *, arriving: bool
+    script: Script, order: Order, quote: Quote, contract: Contract, now: datetime, *, arriving: bool
 ) -> Met:
     """Let `order` meet `quote` as its script says."""
     if script.is_over:
@@ -104,7 +107,7 @@ def play(
         if piece.ends is not None:
             order = replace(order, status=piece.ends)
             continue
-        fill = _fill(piece, order, quote, lotsize)
+        fill = _fill(piece, order, quote, contract)
         order, fills = filled(order, (fill,)), (*fills, fill)
     return Met(Match(order, fills), script)
 
@@ -121,14 +124,17 @@ def touch(order: Order, quote: Quote) -> Decimal:
     return quote.ask if order.action is Action.BUY else quote.bid
 
 
-def _fill(piece: Piece, order: Order, quote: Quote, lotsize: int) -> Fill:
+def _fill(piece: Piece, order: Order, quote: Quote, contract: Contract) -> Fill:
     quantity = order.pending_quantity
     if piece.quantity is not None:
         quantity = piece.quantity
     elif piece.fraction is not None:
-        lots = int(piece.fraction * order.quantity / lotsize)
-        quantity = max(lots, 1) * lotsize
-    price = touch(order, quote) if piece.price is None else piece.price
+        lots = int(piece.fraction * order.quantity / contract.lotsize)
+        quantity = max(lots, 1) * contract.lotsize
+    price = piece.price
+    if price is None:
+        own = within_limit(order, touch(order, quote))
+        price = max(own - order.action.sign * piece.ticks * contract.tick, contract.tick)
     return Fill(min(quantity, order.pending_quantity), within_limit(order, price))
 
 
@@ -138,6 +144,7 @@ def _piece(row: dict[str, Any]) -> Piece:
         quantity=row["quantity"],
         fraction=None if fraction is None else Decimal(fraction),
         price=None if price is None else Decimal(price),
+        ticks=row["ticks"],
         after_s=row["after_s"],
         after_looks=row["after_looks"],
         ends=None if ends is None else OrderStatus(ends),

@@ -115,7 +115,7 @@ class Floor:
         script = self._scripts.get(order.orderid)
         if script is None:
             return Met(match(order, quote, arriving=arriving))
-        return play(script, order, quote, contract.lotsize, now, arriving=arriving)
+        return play(script, order, quote, contract, now, arriving=arriving)
 
     def _trade(self, order: Order, fill: Fill, now: datetime) -> Trade:
         self._fills += 1
