@@ -25,6 +25,8 @@ from live.order_search import OrderSearch
 from live.synthetic_futures import SyntheticFuturesExecutor
 
 _PLANNED = (LegPurpose.OPEN, LegPurpose.CLOSE)
+# Why an intent is not ours to carry out: somebody else has it, or had it.
+TAKEN_OVER = ("INTENT_HELD", "INTENT_ENDED", "FENCED")
 UNRESOLVED = (Outcome.NAKED, Outcome.UNKNOWN, Outcome.CHASING)
 
 

@@ -105,11 +105,16 @@ class LiveTradingEngine:
     def _on_exit(self, hand: InHand, leave: Signal) -> Ended:
         self._follow(leave.instrument, leave.price)
         request = self._request(hand, leave.instrument, IntentSource.SIGNAL)
-        reservation = self._exits.reserve(request, lambda book: self._maker.decide(leave, book))
-        decision = reservation.decision
-        if reservation.intent is None and decision is not None:
-            return self._not_held(leave, decision)
-        return self._carried_out(hand, reservation)
+        while True:
+            was_entered = self._exits.entry_in_the_way(leave.instrument, leave.layer)
+            reservation = self._exits.reserve(request, lambda book: self._maker.decide(leave, book))
+            decision = reservation.decision
+            if reservation.intent is not None or decision is None:
+                return self._carried_out(hand, reservation)
+            # What has just been entered, or still is, is not in the book that was decided on.
+            if not (was_entered or self._exits.entry_in_the_way(leave.instrument, leave.layer)):
+                return self._not_held(leave, decision)
+            self._exits.wait(BUSY_LOOK_S)
 
     def _not_held(self, leave: Signal, decision: Decision) -> Ended:
         """Closed since that bar by our own stop or by another exit; or not held at all."""

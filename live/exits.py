@@ -60,6 +60,15 @@ class ExitDesk:
             self._call_off(reservation.intent)
             self.wait(BUSY_LOOK_S)
 
+    def entry_in_the_way(self, instrument: str, layer: int | None) -> bool:
+        """Whether an entry works that would open what is to be closed; it is called off."""
+        busy = self._store.active_intent(instrument)
+        if busy is None or busy.action is not IntentAction.ENTRY:
+            return False
+        if layer not in (None, busy.layer):
+            return False
+        return self._store.request_cancel(busy.id)
+
     def wait(self, seconds: float) -> None:
         """Let time pass. Raises Stopping."""
         if self._pause(seconds):
