@@ -2,7 +2,8 @@
 
 The test writes `2 before place_order` into a file: the second such call after that kills its own
 process, with SIGKILL, before it has begun. After a colon others may be named, by process or, below
-zero, by group: then they are killed instead. The file is gone by then, so that it happens once.
+zero, by group: then they are killed instead; or `stop`: then it stops until it is told to go on,
+and says in another file who it is. The first file is gone by then, so that it happens once.
 """
 
 import functools
@@ -21,6 +22,7 @@ from live.environment import environment
 from tests.crash import quick_service
 
 ORDER = "die-at"
+STOPPED = "stopped"
 _PLACES: tuple[tuple[Any, tuple[str, ...]], ...] = (
     (
         DatabaseStateManager,
@@ -84,6 +86,9 @@ class _Fate:
                 taken = self._order.rename(self._order.with_suffix(".taken"))
             except FileNotFoundError:
                 return
+            if named == "stop":
+                self._stop(taken)
+                return
             victims = [int(each) for each in named.split()] or [os.getpid()]
             # Others first: the file tells the test that all of it has happened, or happens now.
             for victim in sorted(victims, reverse=True):
@@ -91,3 +96,9 @@ class _Fate:
                     taken.unlink()
                 os.kill(victim, signal.SIGKILL)
             taken.unlink()
+
+    def _stop(self, taken: Path) -> None:
+        told = taken.with_name(STOPPED)
+        told.write_text(str(os.getpid()))
+        taken.unlink()
+        os.kill(os.getpid(), signal.SIGSTOP)

@@ -1,17 +1,13 @@
 """A worker may be killed at any point: the alert still becomes what it asked for, and only once."""
 
-from collections.abc import Iterator
-from contextlib import ExitStack
 from typing import Any
 
 import pytest
 
 from core.db_state_manager.states import SignalStatus
-from live.embedded import EmbeddedServers
 from tests.fixtures.account_proof import sent_once
 from tests.fixtures.live_service import ATRS, BANK, GOLD, PRICES
-from tests.fixtures.living_service import Living, open_service
-from tests.fixtures.servers import folder_for_all, fresh_database
+from tests.fixtures.living_service import Living
 
 _ONCE = (
     "journal_signal",
@@ -41,45 +37,6 @@ def points(instrument: str, often: str) -> list[Any]:
         pytest.param(point, marks=() if point == often else pytest.mark.slow)
         for point in (*once, *each)
     ]
-
-
-class Machine:
-    """A service that is used for many points, and made anew after one that went wrong."""
-
-    def __init__(self, postgres: EmbeddedServers, template: str) -> None:
-        self._postgres = postgres
-        self._template = template
-        self._opened = ExitStack()
-        self._living: Living | None = None
-
-    def living(self) -> Living:
-        """One that runs, with nothing held and nothing in flight."""
-        if self._living is None:
-            dsn = self._opened.enter_context(fresh_database(self._postgres, self._template))
-            folder = self._opened.enter_context(folder_for_all())
-            dying = open_service(dsn, folder, application="tests.crash.dying_service:create()")
-            self._living = self._opened.enter_context(dying)
-        return self._living
-
-    def close(self) -> None:
-        """End it."""
-        self._opened.close()
-        self._living = None
-
-
-@pytest.fixture(scope="module")
-def machine(postgres: EmbeddedServers, migrated_template: str) -> Iterator[Machine]:
-    made = Machine(postgres, migrated_template)
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def living(machine: Machine) -> Iterator[Living]:
-    running = machine.living()
-    yield running
-    if running.store.open_positions() or not running.proof.is_settled():
-        machine.close()
 
 
 def survives(living: Living, point: str, payload: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from enum import StrEnum
+from functools import partial
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from psycopg2.extensions import make_dsn
 from core.db_state_manager.states import SignalStatus
 from core.migrations import migrate
 from live.embedded import EmbeddedServers
+from live.embedded.watch import Child
 from tests.fixtures.account_proof import sent_once
 from tests.fixtures.live_service import BANK, GOLD, until
 from tests.fixtures.living_service import Living, open_service
@@ -31,6 +33,10 @@ class Victim(StrEnum):
     VALKEY = "valkey"
     EXCHANGE = "exchange"
     MACHINE = "machine"
+
+
+def _has_ended(child: Child) -> bool:
+    return child.exit_code is not None
 
 
 class Site:
@@ -60,9 +66,8 @@ class Site:
             self.living.web.kill()
         for watched in self._servers.watched:
             if watched.child.pid in victims:
-                child = watched.child
-                until(lambda child=child: child.exit_code is not None)
-                child.start()
+                until(partial(_has_ended, watched.child))
+                watched.child.start()
         if victim in (Victim.EXCHANGE, Victim.MACHINE):
             self.living.start_exchange()
         if victim is Victim.MACHINE:

@@ -1,0 +1,51 @@
+"""A service that may be killed and stopped at named points, for as many tests as it survives."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from live.embedded import EmbeddedServers
+from tests.fixtures.living_service import Living, open_service
+from tests.fixtures.servers import folder_for_all, fresh_database
+
+
+class Machine:
+    """A service that is used again, and made anew after a test that went wrong."""
+
+    def __init__(self, postgres: EmbeddedServers, template: str) -> None:
+        self._postgres = postgres
+        self._template = template
+        self._opened = ExitStack()
+        self._living: Living | None = None
+
+    def living(self) -> Living:
+        """One that runs, with nothing held and nothing in flight."""
+        if self._living is None:
+            dsn = self._opened.enter_context(fresh_database(self._postgres, self._template))
+            folder = self._opened.enter_context(folder_for_all())
+            dying = open_service(dsn, folder, application="tests.crash.dying_service:create()")
+            self._living = self._opened.enter_context(dying)
+        return self._living
+
+    def close(self) -> None:
+        """End it."""
+        self._opened.close()
+        self._living = None
+
+
+@pytest.fixture(scope="module")
+def machine(postgres: EmbeddedServers, migrated_template: str) -> Iterator[Machine]:
+    """The service of a module."""
+    made = Machine(postgres, migrated_template)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def living(machine: Machine) -> Iterator[Living]:
+    """The service of a test."""
+    running = machine.living()
+    yield running
+    if running.store.open_positions() or not running.proof.is_settled():
+        machine.close()
