@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -22,12 +22,11 @@ from core.migrations import migrate
 from live.clock import SystemClock
 from live.embedded import EmbeddedServers
 from live.environment import environment
-from live.launcher.children import WebServer, answer_of
+from live.launcher.children import LOOPBACK, WebServer, answer_of
 from live.launcher.database import PAPER_CAPITAL, fund
 from live.launcher.home import Home
 from live.launcher.ports import free_port
 from live.settings import (
-    Gateway,
     ServiceSettings,
     operator_settings,
     service_settings,
@@ -35,22 +34,25 @@ from live.settings import (
 )
 
 ROOT = Path(__file__).resolve().parents[2]
-# A Monday on which both markets trade.
+# A Monday; on none of the days of that week is a market closed.
 BEGINS = datetime(2026, 11, 30, 10, 30, tzinfo=IST)
 WEBHOOK_TOKEN, VIEWER_TOKEN, OPERATOR_TOKEN = "w" * 40, "v" * 40, "o" * 40
 WAITED, UNWAITED = "create", "create_unwaited"
 _PATIENCE_S = 60.0
 _LOOK_S = 0.005
+_DAY_S = 24 * 60 * 60
 _UNBOUNDED = "100000"
+_EXCHANGE_KEY = "k" * 64
 _OURS = ("PM_", "DATABASE_", "REDIS_", "OPENALGO_", "PROMETHEUS_")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Stage:
-    """The servers run; gunicorn runs within `serving`."""
+    """The servers run; the exchange and gunicorn run within `serving`."""
 
+    folder: Path
     settings: ServiceSettings
-    variables: dict[str, str]
+    foreign: dict[str, str]
 
     @property
     def url(self) -> str:
@@ -59,11 +61,21 @@ class Stage:
 
     @contextmanager
     def serving(self, application: str = WAITED) -> Iterator[float]:
-        """gunicorn, for the block; the seconds from its start until it was ready."""
+        """gunicorn, for the block; the seconds from its start until it was ready.
+
+        Each time is a day later than the one before, since all orders of a day are read before
+        each order.
+        """
+        with _exchange(self.folder, self.settings):
+            yield from self._served(application)
+        later_s = self.settings.clock_offset_s + _DAY_S
+        self.settings = replace(self.settings, clock_offset_s=later_s)
+
+    def _served(self, application: str) -> Iterator[float]:
         home = Home(self.settings.home)
         home.empty_metrics()
         named = f"scripts.bench.webhook_app:{application}()"
-        web = WebServer(home, self.variables, self.settings, named)
+        web = WebServer(home, self._variables(), self.settings, named)
         began_s = time.perf_counter()
         web.start()
         try:
@@ -74,6 +86,15 @@ class Stage:
             yield time.perf_counter() - began_s
         finally:
             web.stop()
+
+    def _variables(self) -> dict[str, str]:
+        tokens = {
+            "PM_WEBHOOK_SECRET": WEBHOOK_TOKEN,
+            "PM_VIEWER_TOKEN": VIEWER_TOKEN,
+            "PM_OPERATOR_TOKEN": OPERATOR_TOKEN,
+        }
+        counts = {"PROMETHEUS_MULTIPROC_DIR": str(Home(self.settings.home).metrics)}
+        return {**self.foreign, **service_variables(self.settings), **tokens, **counts}
 
     def rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
         """The rows of a query."""
@@ -90,48 +111,43 @@ def stage(folder: Path) -> Iterator[Stage]:
     home.prepare()
     foreign = {name: text for name, text in environment().items() if not name.startswith(_OURS)}
     offset_s = (BEGINS - SystemClock().now()).total_seconds()
-    with (
-        EmbeddedServers(folder / "servers") as servers,
-        _exchange(folder / "paper", offset_s) as url,
-    ):
+    with EmbeddedServers(folder / "servers") as servers:
         named = {
             "PM_HOME": str(home.path),
-            "PM_PORT": str(free_port("127.0.0.1")),
+            "PM_PORT": str(free_port(LOOPBACK)),
             "PM_CLOCK_OFFSET_S": repr(offset_s),
-            "PM_WEBHOOK_SECRET": WEBHOOK_TOKEN,
-            "PM_VIEWER_TOKEN": VIEWER_TOKEN,
-            "PM_OPERATOR_TOKEN": OPERATOR_TOKEN,
-            "DATABASE_URL": servers.database_url,
-            "REDIS_URL": servers.redis_url,
         }
-        key = (folder / "paper" / "apikey").read_text(encoding="ascii").strip()
-        gateway = Gateway(url, key, GatewayMode.ANALYZE, is_paper=True)
-        operator = operator_settings(
-            {"PM_HOME": str(home.path), "PM_CLOCK_OFFSET_S": repr(offset_s)}
-        )
+        operator = operator_settings(named)
         migrate(servers.database_url)
         fund(servers.database_url, operator, PAPER_CAPITAL)
         named |= {
-            "OPENALGO_URL": gateway.url,
-            "OPENALGO_API_KEY": gateway.api_key,
-            "OPENALGO_MODE": gateway.mode.value,
+            "DATABASE_URL": servers.database_url,
+            "REDIS_URL": servers.redis_url,
+            "OPENALGO_URL": f"http://{LOOPBACK}:{free_port(LOOPBACK)}",
+            "OPENALGO_API_KEY": _EXCHANGE_KEY,
+            "OPENALGO_MODE": GatewayMode.ANALYZE.value,
             "PM_PAPER": "1",
         }
-        settings = service_settings(named)
-        counts = {"PROMETHEUS_MULTIPROC_DIR": str(home.metrics)}
-        yield Stage(settings, {**foreign, **named, **service_variables(settings), **counts})
+        yield Stage(folder, service_settings(named), foreign)
 
 
 @contextmanager
-def _exchange(state: Path, offset_s: float) -> Iterator[str]:
+def _exchange(folder: Path, settings: ServiceSettings) -> Iterator[None]:
+    state = folder / "paper"
+    state.mkdir(mode=0o700, exist_ok=True)
+    key = state / "apikey"
+    key.touch(mode=0o600)
+    key.write_text(settings.gateway.api_key, encoding="ascii")
+    port = settings.gateway.url.rpartition(":")[2]
     command = [sys.executable, "-m", "brokers.paper_exchange", "--state", str(state)]
+    command += ["--port", port, "--clock-offset-s", repr(settings.clock_offset_s)]
     command += ["--orders-per-second", _UNBOUNDED, "--reads-per-second", _UNBOUNDED]
-    command += ["--carry-pct", "0", "--clock-offset-s", repr(offset_s)]
+    command += ["--carry-pct", "0"]
     child = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     try:
         if child.stdout is None or not child.stdout.readline():
             raise RuntimeError("the paper exchange did not start")
-        yield f"http://127.0.0.1:{(state / 'port').read_text().strip()}"
+        yield
     finally:
         child.terminate()
         child.wait(_PATIENCE_S)
