@@ -13,7 +13,16 @@ from typing import Any
 
 from core.errors import ConfigInvalid
 from core.models import StopMode
-from core.settings import choice, flag, number, optional_whole, ratio, read_settings, whole
+from core.settings import (
+    choice,
+    flag,
+    number,
+    optional_whole,
+    ratio,
+    read_settings,
+    rising_numbers,
+    whole,
+)
 
 
 class EquityBasis(StrEnum):
@@ -29,6 +38,44 @@ class VolatilityConstraint(StrEnum):
 
     ENFORCE = "enforce"
     REPORT = "report"
+
+
+class ExecutorKind(StrEnum):
+    """How a limit order is worked: left at the touch, or improved step by step."""
+
+    SIMPLE = "simple"
+    PROGRESSIVE = "progressive"
+
+
+class ImproveBy(StrEnum):
+    """What a step gives: an even share of the cap, so many ticks, or so many percent."""
+
+    SHARE = "share"
+    TICKS = "ticks"
+    PERCENT = "percent"
+
+
+class PartialFill(StrEnum):
+    """What becomes of an entry that one pass of the ladder filled in part.
+
+    KEEP: what filled is the position. COMPLETE: the rest is chased until the entry's time and
+    price bounds. ABANDON: chased likewise, and what filled is given back if the whole is not had.
+    """
+
+    KEEP = "keep"
+    COMPLETE = "complete"
+    ABANDON = "abandon"
+
+
+class SecondLeg(StrEnum):
+    """What is done when one pass does not get the second leg of a synthetic future.
+
+    UNWIND: the first is given back at once. COMPLETE: the second is chased within its own time and
+    price bounds before that.
+    """
+
+    UNWIND = "unwind"
+    COMPLETE = "complete"
 
 
 def fraction(percent: Decimal) -> Decimal:
@@ -115,6 +162,35 @@ class TradingConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class ExecutionConfig:
+    """How orders are worked; all of them limits, none at the market.
+
+    A pass goes from the touch in `steps` of `interval_s`, within `cap_pct` or `cap_ticks`,
+    whichever is more. `improvement` counts for `improve_by` ticks and percent. Exits repeat passes
+    with one of `exit_caps_pct` after the other. After a cancel an end is awaited for `settle_s`.
+    """
+
+    executor: ExecutorKind = choice(ExecutorKind.PROGRESSIVE)
+    steps: int = whole(5, low=1, high=60, unit="steps")
+    interval_s: Decimal = number("2", low="0.5", high="60", unit="s")
+    improve_by: ImproveBy = choice(ImproveBy.SHARE)
+    improvement: Decimal = number("1", above="0", high="100", unit="ticks or % of the touch")
+    cap_pct: Decimal = number("0.2", above="0", high="5", unit="% of the touch")
+    cap_ticks: int = whole(5, low=0, high=1000, unit="ticks")
+    exit_caps_pct: tuple[Decimal, ...] = rising_numbers(
+        "0.2 0.5 1 2 5", above="0", high="20", most=10, unit="% of the touch"
+    )
+    poll_s: Decimal = number("0.25", low="0.05", high="5", unit="s")
+    settle_s: Decimal = number("10", low="1", high="120", unit="s")
+    entry_s: Decimal = number("60", low="5", high="600", unit="s after the decision")
+    partial_fill: PartialFill = choice(PartialFill.KEEP)
+    second_leg: SecondLeg = choice(SecondLeg.UNWIND)
+    second_leg_s: Decimal = number("20", low="1", high="300", unit="s")
+    second_leg_cap_pct: Decimal = number("1", above="0", high="20", unit="% of the touch")
+    naked_alarm_min: Decimal = number("5", low="1", high="240", unit="minutes")
+
+
+@dataclass(frozen=True, slots=True)
 class StrategyConfig:
     """The signal generator's numbers (the same in Pine and in the backtest)."""
 
@@ -142,6 +218,7 @@ class InstrumentConfig:
     enabled: bool = flag(True)
     trading: TradingConfig = field(default_factory=TradingConfig)
     strategy: StrategyConfig = field(default_factory=StrategyConfig)
+    execution: ExecutionConfig = field(default_factory=ExecutionConfig)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +233,7 @@ class PortfolioConfig:
     sizing: SizingConfig = field(default_factory=SizingConfig)
     peel_off: PeelOffConfig = field(default_factory=PeelOffConfig)
     validation: ValidationConfig = field(default_factory=ValidationConfig)
+    execution: ExecutionConfig = field(default_factory=ExecutionConfig)
     instruments: Mapping[str, InstrumentConfig] = field(default_factory=dict)
 
     @classmethod
@@ -165,6 +243,9 @@ class PortfolioConfig:
         """Read a parsed portfolio_config.json over the instruments' shipped defaults.
 
         `defaults` holds, by instrument name, the `trading` and `strategy` blocks of the catalogue;
-        an instrument that it does not name is refused. Raises `ConfigInvalid`.
+        an instrument that it does not name is refused. The `execution` block holds for each
+        instrument that has none of its own. Raises `ConfigInvalid`.
         """
-        return read_settings(cls, settings, {"instruments": defaults})
+        common = settings.get("execution", {}) if isinstance(settings, Mapping) else {}
+        by_name = {name: {**given, "execution": common} for name, given in defaults.items()}
+        return read_settings(cls, settings, {"instruments": by_name})

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
+from itertools import pairwise
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from core.errors import ConfigInvalid
@@ -32,13 +33,9 @@ def number(
     """A decimal setting from `low` to `high`, or above `above` and to `high`."""
 
     def read(value: Any) -> Decimal:
-        if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):
-            raise TypeError
-        if isinstance(value, str) and not _PLAIN_NUMBER.fullmatch(value):
-            raise ValueError
-        parsed = Decimal(str(value))
+        parsed = _decimal(value)
         inside = parsed > Decimal(above) if above is not None else parsed >= Decimal(low or "0")
-        if not (parsed.is_finite() and inside and parsed <= Decimal(high)):
+        if not (inside and parsed <= Decimal(high)):
             raise ValueError
         return parsed
 
@@ -72,6 +69,23 @@ def optional_whole(*, low: int, high: int, unit: str = "") -> Any:
         lambda value: None if value is None else read(value),
         f"null, or a whole number {low} to {high} {unit}",
     )
+
+
+def rising_numbers(default: str, *, above: str, high: str, most: int, unit: str = "") -> Any:
+    """A list of 1 to `most` decimals, each larger than the one before it."""
+
+    def read(value: Any) -> tuple[Decimal, ...]:
+        if not isinstance(value, list | tuple):
+            raise TypeError
+        parsed = tuple(map(_decimal, value))
+        bounds = (Decimal(above), *parsed, Decimal(high))
+        rises = all(low < next_one for low, next_one in pairwise(bounds[:-1]))
+        if not (1 <= len(parsed) <= most and rises and bounds[-2] <= bounds[-1]):
+            raise ValueError
+        return parsed
+
+    shown = f"1 to {most} rising numbers above {above} to {high} {unit}"
+    return _declare(tuple(map(Decimal, default.split())), read, shown)
 
 
 def flag(default: bool) -> Any:
@@ -140,6 +154,18 @@ def _read_one(setting: _Setting, given: Any, default: Any, path: str) -> Any:
         return setting.read(value)
     except (TypeError, ValueError, InvalidOperation) as error:
         raise ConfigInvalid(path, value, f"allowed: {setting.allowed}") from error
+
+
+def _decimal(value: Any) -> Decimal:
+    """A finite decimal. Raises TypeError or ValueError."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):
+        raise TypeError
+    if isinstance(value, str) and not _PLAIN_NUMBER.fullmatch(value):
+        raise ValueError
+    parsed = Decimal(str(value))
+    if not parsed.is_finite():
+        raise ValueError
+    return parsed
 
 
 def _whole_reader(low: int, high: int) -> Callable[[Any], int]:

@@ -10,7 +10,15 @@ from typing import Any
 
 import pytest
 
-from core.config import EquityBasis, PortfolioConfig, VolatilityConstraint
+from core.config import (
+    EquityBasis,
+    ExecutorKind,
+    ImproveBy,
+    PartialFill,
+    PortfolioConfig,
+    SecondLeg,
+    VolatilityConstraint,
+)
 from core.data import shipped
 from core.decision import DecisionMaker
 from core.decision_record import DecisionCode
@@ -21,6 +29,7 @@ from tests.fixtures.rules import BANK, DEFAULTS, GOLD, base_entry, config, depos
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "portfolio_config.example.json"
 TRADING, STRATEGY = f"instruments.{BANK}.trading.", f"instruments.{BANK}.strategy."
+EXECUTIONS = ("execution.", f"instruments.{BANK}.execution.")
 
 # path, default, lowest, highest, just below, just above. An open lower end is written as the
 # smallest value that is taken and the first that is not.
@@ -53,6 +62,21 @@ NUMBERS = [
     (TRADING + "ongoing_risk_pct", "1", "0.01", "100", "0", "100.01"),
     (TRADING + "ongoing_volatility_pct", "0.7", "0.01", "100", "0", "100.01"),
 ]
+NUMBERS += [
+    (block + name, default, low, high, below, above)
+    for block in EXECUTIONS
+    for name, default, low, high, below, above in (
+        ("interval_s", "2", "0.5", "60", "0.49", "60.01"),
+        ("improvement", "1", "0.01", "100", "0", "100.01"),
+        ("cap_pct", "0.2", "0.01", "5", "0", "5.01"),
+        ("poll_s", "0.25", "0.05", "5", "0.04", "5.01"),
+        ("settle_s", "10", "1", "120", "0.99", "120.01"),
+        ("entry_s", "60", "5", "600", "4.99", "600.01"),
+        ("second_leg_s", "20", "1", "300", "0.99", "300.01"),
+        ("second_leg_cap_pct", "1", "0.01", "20", "0", "20.01"),
+        ("naked_alarm_min", "5", "1", "240", "0.99", "240.01"),
+    )
+]
 RATIOS = [
     (TRADING + "roc_threshold", 2.0, -100.0, 1000.0, -100.1, 1000.1),
     (STRATEGY + "rsi_threshold", 70.0, 0.0, 100.0, -0.1, 100.1),
@@ -75,6 +99,9 @@ WHOLE = [
     (STRATEGY + "atr_length", 10, 1, 500, 0, 501),
     (STRATEGY + "roc_length", 15, 1, 500, 0, 501),
 ]
+WHOLE += [(block + "steps", 5, 1, 60, 0, 61) for block in EXECUTIONS]
+WHOLE += [(block + "cap_ticks", 5, 0, 1000, -1, 1001) for block in EXECUTIONS]
+LISTS = [block + "exit_caps_pct" for block in EXECUTIONS]
 SWITCHES = [
     ("trade_special_sessions", False),
     ("peel_off.enabled", False),
@@ -85,6 +112,16 @@ CHOICES: list[tuple[str, StrEnum]] = [
     ("equity_basis", EquityBasis.OPEN),
     ("stop_mode", StopMode.TOM_BASSO),
     (TRADING + "volatility_constraint", VolatilityConstraint.ENFORCE),
+]
+CHOICES += [
+    (block + name, default)
+    for block in EXECUTIONS
+    for name, default in (
+        ("executor", ExecutorKind.PROGRESSIVE),
+        ("improve_by", ImproveBy.SHARE),
+        ("partial_fill", PartialFill.KEEP),
+        ("second_leg", SecondLeg.UNWIND),
+    )
 ]
 
 NOT_NUMBERS: list[object] = [
@@ -126,6 +163,7 @@ def leaves(found: Any, path: str = "") -> Iterator[str]:
 
 def test_the_tables_below_cover_every_setting() -> None:
     told = [row[0] for table in (NUMBERS, RATIOS, WHOLE, SWITCHES, CHOICES) for row in table]
+    told += LISTS
     assert sorted(leaves(config())) == sorted(told)
 
 
@@ -191,6 +229,28 @@ def test_a_choice_is_one_of_its_words(path: str, default: StrEnum) -> None:
     for wrong in ("", words[0].swapcase(), None, True, 0, [words[0]]):
         error = refusal(path, wrong)
         assert (error.path, error.allowed) == (path, "allowed: one of " + ", ".join(words))
+
+
+@pytest.mark.parametrize("path", LISTS)
+def test_stages_rise_to_their_edge(path: str) -> None:
+    assert at(config(), path) == tuple(map(Decimal, ("0.2", "0.5", "1", "2", "5")))
+    assert read(path, [0.5, "1", 20]) == (Decimal("0.5"), Decimal(1), Decimal(20))
+    numbers = list(range(1, 12))
+    for wrong in ([], [0], [1, 1], [2, 1], [1, 20.01], numbers, [True], "1 2", 1, None, ["much"]):
+        error = refusal(path, wrong)
+        assert (error.path, error.value) == (path, wrong)
+        assert error.allowed.startswith("allowed: 1 to 10 rising numbers above 0 to 20")
+
+
+def test_execution_holds_for_every_instrument_but_where_one_has_its_own() -> None:
+    settings = {
+        "execution": {"steps": 7, "executor": "simple"},
+        "instruments": {GOLD: {"execution": {"steps": 3}}},
+    }
+    found = PortfolioConfig.from_mapping(settings, DEFAULTS)
+    bank, gold = found.instruments[BANK].execution, found.instruments[GOLD].execution
+    assert (found.execution.steps, bank.steps, gold.steps) == (7, 7, 3)
+    assert bank.executor is gold.executor is ExecutorKind.SIMPLE
 
 
 @pytest.mark.parametrize(
