@@ -272,7 +272,8 @@ class LiveTradingEngine:
 
 def _refused(decision: Decision) -> Ended:
     outcome = Outcome(decision.code, decision.reason, decision.lots, decision.limiter)
-    return Ended(SignalStatus.BLOCKED, outcome)
+    too_old = decision.code is DecisionCode.SIGNAL_TOO_OLD
+    return Ended(SignalStatus.EXPIRED if too_old else SignalStatus.BLOCKED, outcome)
 
 
 def _told(intent: Intent, carried: CarriedOut) -> Ended:

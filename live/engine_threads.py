@@ -73,10 +73,11 @@ class EngineThreads:
         self._woken = threading.Event()
         self._one_ended = threading.Condition()
         self._recovered = threading.Event()
+        self._dispatcher = threading.Thread(target=self._dispatch, name="dispatch", daemon=True)
         self._threads = [
             threading.Thread(target=self._sweep, name="recovery", daemon=True),
             threading.Thread(target=self._renew, name="leases", daemon=True),
-            threading.Thread(target=self._dispatch, name="dispatch", daemon=True),
+            self._dispatcher,
         ]
 
     @property
@@ -109,7 +110,10 @@ class EngineThreads:
         """Claim nothing more, and give what is in hand some seconds to end."""
         self._stopping.set()
         self._woken.set()
+        self._recovered.set()
         until_s = time.monotonic() + self._pace.last_work_s
+        if self._dispatcher.is_alive():
+            self._dispatcher.join(self._pace.last_work_s)
         while self._owners and time.monotonic() < until_s:
             time.sleep(_LOOK_S)
         self._workers.shutdown(wait=False, cancel_futures=True)
@@ -172,11 +176,9 @@ class EngineThreads:
     def _fail(self, claimed: ClaimedSignal, owner: str) -> None:
         """End an alert that met an error nobody foresaw; what it began, the recovery ends."""
         outcome = Outcome("INTERNAL_ERROR", "an error that was not foreseen; see the log")
-        told = {"signal_id": claimed.id, "reason": outcome.reason}
         try:
             self._store.finish_signal(claimed.id, owner, SignalStatus.FAILED, outcome)
             signal_finished(kind_of(claimed.alert), SignalStatus.FAILED, outcome.code)
-            self._store.append_outbox("SIGNAL_FAILED", claimed.alert.instrument, told)
         except PortfolioError as error:
             _LOG.warning("nor could that be kept: %s", error)
 

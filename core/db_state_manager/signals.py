@@ -13,6 +13,7 @@ from psycopg2.extensions import cursor as Cursor
 
 from core.db_state_manager.connection import Database, fetch_one
 from core.db_state_manager.json_values import from_json, to_json
+from core.db_state_manager.outbox import append_event
 from core.db_state_manager.records import ClaimedSignal, Journalled, Outcome
 from core.db_state_manager.states import SignalStatus
 from core.errors import Rejected
@@ -74,7 +75,8 @@ RETURNING taken.id, fingerprint, type, alert, received_at, attempts, priority, b
 FINISH = """
 UPDATE signal_log SET
     status = %s, outcome = %s, finished_at = %s, lease_owner = NULL, lease_until = NULL
-WHERE id = %s AND status = 'processing' AND lease_owner = %s"""
+WHERE id = %s AND status = 'processing' AND lease_owner = %s
+RETURNING type, instrument"""
 
 # Give an alert back unhandled.
 RELEASE = """
@@ -147,9 +149,16 @@ class SignalJournal(Database):
     def finish_signal(
         self, signal_id: int, owner: str, status: SignalStatus, outcome: Outcome
     ) -> bool:
-        """Record what became of an alert. False when its lease had passed to somebody else."""
-        values = (status, to_json(outcome), self._clock.now(), signal_id, owner)
-        return self._changed(FINISH, values)
+        """Record what became of an alert, and tell it. False when its lease had passed on."""
+        now = self._clock.now()
+        with self.transaction() as cursor:
+            row = fetch_one(cursor, FINISH, (status, to_json(outcome), now, signal_id, owner))
+            if row is None:
+                return False
+            kind, instrument = row
+            told = {"signal_id": signal_id, "type": kind, "status": status, "outcome": outcome}
+            append_event(cursor, "SIGNAL_FINISHED", instrument, told, now)
+            return True
 
     def release_signal(self, signal_id: int, owner: str) -> bool:
         """Give an alert back for anybody to claim. False when it was not `owner`'s any more."""

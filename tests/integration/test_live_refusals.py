@@ -153,7 +153,7 @@ def test_an_entry_grows_too_old(desk: Desk, age_s: float, is_bought: bool) -> No
     assert (row.status is EXECUTED) is is_bought
     assert bool(desk.held()) is is_bought
     if not is_bought:
-        assert row.outcome.code == "SIGNAL_TOO_OLD"
+        assert (row.status, row.outcome.code) == (EXPIRED, "SIGNAL_TOO_OLD")
         assert "61 s" in row.outcome.reason
 
 
@@ -162,7 +162,7 @@ def test_an_entry_of_an_old_bar_is_refused_however_fresh_its_delivery(desk: Desk
     for days in (1, 3, 30):
         bar = (BEGINS - timedelta(days=days)).isoformat()
         row = desk.alert("BASE_ENTRY", GOLD, timestamp=bar)
-        assert (row.status, row.outcome.code) == (BLOCKED, "SIGNAL_TOO_OLD")
+        assert (row.status, row.outcome.code) == (EXPIRED, "SIGNAL_TOO_OLD")
         row = desk.alert("MARKET_DATA", GOLD, timestamp=bar)
         assert (row.status, row.outcome.code) == (BLOCKED, "SIGNAL_TOO_OLD")
     assert desk.sent() == []
