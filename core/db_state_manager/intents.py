@@ -23,7 +23,7 @@ from core.db_state_manager.book import (
     save_marks,
     save_stops,
 )
-from core.db_state_manager.capital import book_lines, lock_money
+from core.db_state_manager.capital import Money, book_lines, lock_money
 from core.db_state_manager.connection import Row, fetch, fetch_one
 from core.db_state_manager.json_values import from_row, to_json
 from core.db_state_manager.operation import lock_instrument, unlock_instrument
@@ -176,7 +176,7 @@ class Completion:
     repeated: bool = False
 
 
-class _Busy(Exception):
+class InstrumentBusy(Exception):
     """The instrument has an operation already."""
 
 
@@ -196,7 +196,7 @@ class Intents(BookStore, Orders):
         try:
             with self.transaction() as cursor:
                 return self._reserve(cursor, request, decide, plan_legs)
-        except _Busy:
+        except InstrumentBusy:
             busy = self.active_intent(request.instrument)
         if busy is None:
             raise Retryable(f"{request.instrument}'s other operation has just ended: decide again")
@@ -252,7 +252,7 @@ class Intents(BookStore, Orders):
         )
         row = fetch_one(cursor, RESERVE, values)
         if row is None:
-            raise _Busy
+            raise InstrumentBusy
         return _intent(row)
 
     def active_intent(self, instrument: str) -> Intent | None:
@@ -331,24 +331,35 @@ class Intents(BookStore, Orders):
         """
         with self.transaction() as cursor:
             money = lock_money(cursor)
-            check_holder(cursor, intent_id, owner)
-            intent = _locked(cursor, intent_id)
-            if intent.state is IntentState.COMPLETED:
-                return Completion(repeated=True)
-            _check_settled(cursor, intent_id)
-            if not self._move(cursor, intent_id, IntentState.COMPLETED, ""):
-                raise Rejected("INTENT_ENDED", f"intent {intent_id} is {intent.state}")
-            book = self._load(cursor, money).book
-            booking = Booking(intent.signal_id, intent_id, intent.is_test, self._clock.now())
-            opened, trades = _book(cursor, book, events, booking)
-            book_lines(cursor, beside, booking.at, intent_id=intent_id)
-            _release(cursor, intent, booking.at)
-            done = Completion(tuple(opened), tuple(trades))
-            lots = sum(layer.lots for layer in opened) + sum(trade.lots for trade in trades)
-            _tell_left(cursor, intent, lots, "nothing of it was kept", booking.at)
-            told = {"intent_id": intent_id, "action": intent.action, "events": list(events)}
-            append_event(cursor, "INTENT_COMPLETED", intent.instrument, told, booking.at)
-            return done
+            return self._complete(cursor, money, intent_id, events, beside, owner)
+
+    def _complete(
+        self,
+        cursor: Cursor,
+        money: Money,
+        intent_id: int,
+        events: Sequence[BookedEvent],
+        beside: Sequence[LedgerLine],
+        owner: str | None,
+    ) -> Completion:
+        check_holder(cursor, intent_id, owner)
+        intent = _locked(cursor, intent_id)
+        if intent.state is IntentState.COMPLETED:
+            return Completion(repeated=True)
+        _check_settled(cursor, intent_id)
+        if not self._move(cursor, intent_id, IntentState.COMPLETED, ""):
+            raise Rejected("INTENT_ENDED", f"intent {intent_id} is {intent.state}")
+        book = self._load(cursor, money).book
+        booking = Booking(intent.signal_id, intent_id, intent.is_test, self._clock.now())
+        opened, trades = _book(cursor, book, events, booking)
+        book_lines(cursor, beside, booking.at, intent_id=intent_id)
+        _release(cursor, intent, booking.at)
+        done = Completion(tuple(opened), tuple(trades))
+        lots = sum(layer.lots for layer in opened) + sum(trade.lots for trade in trades)
+        _tell_left(cursor, intent, lots, "nothing of it was kept", booking.at)
+        told = {"intent_id": intent_id, "action": intent.action, "events": list(events)}
+        append_event(cursor, "INTENT_COMPLETED", intent.instrument, told, booking.at)
+        return done
 
     def cancel_intent(self, intent_id: int, reason: str, owner: str | None = None) -> bool:
         """End an intent of which nothing was filled. False when it had ended before.

@@ -3,10 +3,12 @@
 from core.db_state_manager.broker_books import BrokerBooks
 from core.db_state_manager.capital import Capital
 from core.db_state_manager.history import History
+from core.db_state_manager.lot_sizes import LotSizes
 from core.db_state_manager.missing_alerts import MissingAlerts
 from core.db_state_manager.operation import Operation
 from core.db_state_manager.operators import Operators
 from core.db_state_manager.outbox import Outbox
+from core.db_state_manager.outside import OutsideTrades
 from core.db_state_manager.overview import Overview
 from core.db_state_manager.signals import SignalJournal
 from core.db_state_manager.strategies import Strategies
@@ -21,6 +23,8 @@ class DatabaseStateManager(
     Operation,
     Operators,
     BrokerBooks,
+    LotSizes,
+    OutsideTrades,
     Outbox,
     MissingAlerts,
 ):

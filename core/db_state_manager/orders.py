@@ -164,41 +164,18 @@ class Orders(Ownership):
     def move_leg(self, leg_id: int, state: LegState) -> bool:
         """Move a leg. False when it may not go there from where it is."""
         with self.transaction() as cursor:
-            cursor.execute(MOVE_LEG, (state, leg_id, [*LEG_FROM[state]]))
-            return cursor.rowcount > 0
+            return move_leg(cursor, leg_id, state)
 
     def record_send_intent(self, order: OrderPlan, owner: str | None = None) -> int:
         """Write down an order before it is sent; its row's id. Raises Fenced."""
-        now = self._clock.now()
-        values = (
-            order.leg_id,
-            order.broker,
-            order.trading_day,
-            order.quantity,
-            order.price_type,
-            order.price,
-            list(order.known_order_ids),
-            now,
-            now,
-        )
         with self.transaction() as cursor:
             _check_owner(cursor, INTENT_OF_LEG, order.leg_id, owner)
-            cursor.execute(
-                MOVE_LEG, (LegState.WORKING, order.leg_id, [*LEG_FROM[LegState.WORKING]])
-            )
-            return int((fetch_one(cursor, INTEND, values) or (0,))[0])
+            return intend_order(cursor, order, self._clock.now())
 
     def record_order_id(self, order: int, order_id: str) -> bool:
         """The broker named the order. False when it had that name; Rejected for another one."""
-        origins = [*ORDER_FROM[OrderState.SENT]]
         with self.transaction() as cursor:
-            cursor.execute(NAME_ORDER, (order_id, self._clock.now(), order, origins))
-            if cursor.rowcount:
-                return True
-            named = fetch_one(cursor, ORDER_ID, (order,))
-        if named != (order_id,):
-            raise Rejected("ORDER_NAMED", f"order {order} is not {order_id} but {named}")
-        return False
+            return name_order(cursor, order, order_id, self._clock.now())
 
     def mark_unknown(self, order: int, reason: str) -> bool:
         """The order got no answer that settles it. False when its end is known."""
@@ -228,18 +205,7 @@ class Orders(Ownership):
         Raises Rejected for more than was ordered.
         """
         with self.transaction() as cursor:
-            known = fetch_one(cursor, LOCK_ORDER, (order,))
-            if known is None or cumulative_quantity > known[0]:
-                raise Rejected(
-                    "FILL_IMPOSSIBLE", f"order {order}: {cumulative_quantity} filled of {known}"
-                )
-            if cumulative_quantity <= known[1]:
-                return False
-            now = self._clock.now()
-            state = _state_after(OrderState(known[2]), cumulative_quantity == known[0])
-            cursor.execute(INSERT_FILL, (order, cumulative_quantity, average_price, now))
-            cursor.execute(FILL_ORDER, (cumulative_quantity, average_price, state, now, order))
-            return True
+            return book_fill(cursor, order, cumulative_quantity, average_price, self._clock.now())
 
     def orders(self, intent_id: int) -> list[OrderRow]:
         """The orders of an intent, oldest first."""
@@ -270,6 +236,56 @@ def insert_legs(cursor: Cursor, intent_id: int, legs: Sequence[LegPlan]) -> None
                 intent_id,
             ),
         )
+
+
+def intend_order(cursor: Cursor, order: OrderPlan, at: datetime) -> int:
+    """Write down an order that is about to be sent; its row's id."""
+    move_leg(cursor, order.leg_id, LegState.WORKING)
+    values = (
+        order.leg_id,
+        order.broker,
+        order.trading_day,
+        order.quantity,
+        order.price_type,
+        order.price,
+        list(order.known_order_ids),
+        at,
+        at,
+    )
+    return int((fetch_one(cursor, INTEND, values) or (0,))[0])
+
+
+def name_order(cursor: Cursor, order: int, order_id: str, at: datetime) -> bool:
+    """Give an order its name. False when it had that one; raises Rejected for another."""
+    origins = [*ORDER_FROM[OrderState.SENT]]
+    cursor.execute(NAME_ORDER, (order_id, at, order, origins))
+    if cursor.rowcount:
+        return True
+    named = fetch_one(cursor, ORDER_ID, (order,))
+    if named != (order_id,):
+        raise Rejected("ORDER_NAMED", f"order {order} is not {order_id} but {named}")
+    return False
+
+
+def book_fill(
+    cursor: Cursor, order: int, cumulative_quantity: int, average_price: Decimal, at: datetime
+) -> bool:
+    """What an order has filled in all. False for nothing new; raises Rejected for too much."""
+    known = fetch_one(cursor, LOCK_ORDER, (order,))
+    if known is None or cumulative_quantity > known[0]:
+        raise Rejected("FILL_IMPOSSIBLE", f"order {order}: {cumulative_quantity} filled of {known}")
+    if cumulative_quantity <= known[1]:
+        return False
+    state = _state_after(OrderState(known[2]), cumulative_quantity == known[0])
+    cursor.execute(INSERT_FILL, (order, cumulative_quantity, average_price, at))
+    cursor.execute(FILL_ORDER, (cumulative_quantity, average_price, state, at, order))
+    return True
+
+
+def move_leg(cursor: Cursor, leg_id: int, state: LegState) -> bool:
+    """Move a leg if it may go there."""
+    cursor.execute(MOVE_LEG, (state, leg_id, [*LEG_FROM[state]]))
+    return cursor.rowcount > 0
 
 
 def move_order(cursor: Cursor, order: int, state: OrderState, reason: str, at: datetime) -> bool:
