@@ -68,6 +68,15 @@ OF_SIGNAL = f"""
 SELECT {_COLUMNS} FROM order_intents
 WHERE signal_id = %s AND state <> 'cancelled' ORDER BY id DESC LIMIT 1"""  # noqa: S608
 
+# An exit that makes an entry void: of the same position, from a later bar.
+LATER_EXIT = """
+SELECT leaving.id FROM signal_log AS entry JOIN signal_log AS leaving
+    ON leaving.type = 'EXIT' AND leaving.instrument = entry.instrument
+    AND leaving.bar_time > entry.bar_time
+    AND (leaving.layer IS NULL OR leaving.layer = entry.layer)
+WHERE entry.id = %s AND entry.type IN ('BASE_ENTRY', 'PYRAMID')
+ORDER BY leaving.bar_time, leaving.id LIMIT 1"""
+
 # The operation that an instrument is busy with.
 ACTIVE_OF = f"""
 SELECT {_COLUMNS} FROM order_intents
@@ -191,7 +200,8 @@ class Intents(BookStore, Orders):
         `decide` may mark prices and close bars in the book: those are kept with the decision.
         None from it means that there was nothing to decide. `plan_legs` is asked only for a
         decision that acts. Both run inside the transaction and must be quick. Raises Rejected
-        (STALE_EPOCH) when the job's leader is not the leader any more, and what they raise.
+        (STALE_EPOCH) when the job's leader is not the leader any more, Rejected (SUPERSEDED) for an
+        entry that an exit of a later bar has made void, and what they raise.
         """
         try:
             with self.transaction() as cursor:
@@ -223,6 +233,7 @@ class Intents(BookStore, Orders):
         if not decision.acts:
             _audit_decision(cursor, decision, booking)
             return Reservation(ReserveResult.NOTHING, decision, None)
+        _check_not_void(cursor, request)
         intent = self._insert(cursor, request, decision)
         _audit_decision(cursor, decision, replace(booking, intent_id=intent.id))
         insert_legs(cursor, intent.id, plan_legs(decision))
@@ -405,6 +416,13 @@ def _check_epoch(cursor: Cursor, epoch: int) -> None:
     newest = fetch(cursor, NEWEST_EPOCH)[0][0]
     if newest != epoch:
         raise Rejected("STALE_EPOCH", f"epoch {epoch} does not lead any more; {newest} does")
+
+
+def _check_not_void(cursor: Cursor, request: DecisionRequest) -> None:
+    """An exit decides under the same lock: either it finds the intent, or it is found here."""
+    later = fetch_one(cursor, LATER_EXIT, (request.signal_id,))
+    if later is not None:
+        raise Rejected("SUPERSEDED", f"exit {later[0]} of a later bar makes it void")
 
 
 def _check_settled(cursor: Cursor, intent_id: int) -> None:
