@@ -214,6 +214,17 @@ def test_an_exit_closes_the_layers_before_an_add_that_rests(living: Living) -> N
     assert living.proof.held() == {}
 
 
+def test_an_exit_makes_an_entry_void_that_is_not_decided_yet(living: Living) -> None:
+    before = len(living.proof.orders())
+    entry = living.alert("BASE_ENTRY", GOLD)
+    with living.stopped_at("1 before decide_and_reserve", entry) as sent:
+        assert living.done("EXIT", GOLD).status is SignalStatus.FAILED
+    row = living.end_of(sent.signal_id)
+    assert row.outcome.code == "SUPERSEDED", row.outcome
+    living.settle()
+    assert living.proof.orders()[before:] == []
+
+
 @pytest.mark.parametrize("order", ["exit first", "stop first", "at once"])
 @pytest.mark.parametrize("instrument", [GOLD, BANK])
 def test_an_exit_and_our_own_stop_are_one_exit_at_the_broker(
