@@ -187,8 +187,7 @@ class PaperExchange:
     def view(self) -> Iterator[ExchangeView]:
         """Everything as it is at one moment; nothing changes while it is open."""
         with self._turned() as now:
-            funds = self._account.funds(now.date())
-            yield ExchangeView(self._mode, now.date(), self._market, self._books, funds)
+            yield ExchangeView(self._mode, now.date(), self._market, self._books, self._account)
 
     def close(self) -> None:
         """Let go of the file; nothing may be asked afterwards."""

@@ -90,9 +90,18 @@ class FaultControl:
 
     def _remembered(self, told: Mapping[str, Any]) -> Mapping[str, Any]:
         """What a fault must know of the exchange as it is when it is set."""
-        if told["fault"] == FaultName.QUOTES_FROZEN:
-            return {"prices": prices_now(self._exchange)}
-        return {"bodies": self._bodies()} if told["fault"] == FaultName.BOOKS_STALE else {}
+        match told["fault"]:
+            case FaultName.QUOTES_FROZEN:
+                return {"prices": prices_now(self._exchange)}
+            case FaultName.BOOKS_STALE:
+                return {"bodies": self._bodies()}
+            case FaultName.TRANSITIONAL_STATUS:
+                return {"last_orderid": self._last_orderid()}
+        return {}
+
+    def _last_orderid(self) -> str:
+        with self._exchange.view() as view:
+            return max((order.orderid for order in view.books.orders), default="")
 
     def _bodies(self) -> Json:
         with self._exchange.view() as view:

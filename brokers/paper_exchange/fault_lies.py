@@ -80,13 +80,18 @@ def _first_fill_average(stroke: Stroke, answer: Answer) -> Answer | None:
 
 
 def _transitional(stroke: Stroke, answer: Answer) -> Answer | None:
-    """The newest order that the rule concerns has the status of the order before it."""
+    """The newest order that came since the fault was set has the status of the order before it."""
     orders = stroke.orders()
-    own = [place for place, each in enumerate(orders) if stroke.concerns({"orderid": each.orderid})]
-    if not own or not answer.is_success:
+    last = stroke.fault.memory["last_orderid"]
+    new = [
+        place
+        for place, each in enumerate(orders)
+        if each.orderid > last and stroke.concerns({"orderid": each.orderid})
+    ]
+    if not new or not answer.is_success:
         return None
-    newest, before = orders[own[-1]], orders[own[-1] - 1] if own[-1] else orders[own[-1]]
-    shown = stroke.fault.terms.status or before.status
+    newest, above = orders[new[-1]], orders[max(new[-1] - 1, 0)]
+    shown = stroke.fault.terms.status or above.status
     changed = Answer(deepcopy(answer.body), answer.status)
     for row in _order_rows(changed):
         if row["orderid"] == newest.orderid and row["order_status"] != shown.value:

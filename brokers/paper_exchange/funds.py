@@ -82,7 +82,12 @@ class ExchangeView:
     day: date
     market: Market
     books: Books
-    funds: Funds
+    account: Account
+
+    @property
+    def funds(self) -> Funds:
+        """The account's money, reckoned anew each time."""
+        return self.account.funds(self.day)
 
     def ltp(self, held: Holding) -> Decimal:
         """The last price of what is held."""

@@ -337,7 +337,14 @@ def test_a_pending_order_is_listed_with_the_status_of_the_row_above(gateway: Ope
     listed = {row.order_id: row.status for row in client.orderbook()}
     assert listed[placed] is OrderStatus.REJECTED
     assert client.order_status(placed).status is OrderStatus.OPEN
+
+
+def test_only_a_new_order_has_a_status_that_is_not_its_own(gateway: Opened) -> None:
+    faults, client = gateway
+    before = client.place_order(RESTING).order_id
     faults.set("transitional_status", status="complete", times=1)
+    assert client.order_status(before).status is OrderStatus.OPEN
+    placed = client.place_order(RESTING).order_id
     assert client.order_status(placed).status is OrderStatus.COMPLETE
     assert client.order_status(placed).status is OrderStatus.OPEN
 
