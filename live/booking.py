@@ -127,41 +127,45 @@ class Booker:
         """What each leg that was given back earned, and what having and giving it cost."""
         lines: list[LedgerLine] = []
         for back in legs:
-            lots = _lots(back, back.filled_quantity)
-            if back.purpose is not LegPurpose.UNWIND or not lots:
+            quantity = back.filled_quantity
+            if back.purpose is not LegPurpose.UNWIND or not quantity:
                 continue
             had = next(leg for leg in legs if leg.symbol == back.symbol)
             bought, sold = (had, back) if had.side.value == Side.BUY else (back, had)
-            gain = (sold.average_price - bought.average_price) * lots * self._point_value(back)
-            costs = self._cost(had, lots, at) + self._cost(back, lots, at)
-            note = f"unwound {lots} lots of {back.symbol}"
+            points = (sold.average_price - bought.average_price) * quantity
+            costs = self._cost(had, quantity, had, at) + self._cost(back, quantity, had, at)
+            note = f"unwound {quantity} of {back.symbol}"
             lines += [
                 LedgerLine(LedgerKind.CHARGES, -costs, note),
-                LedgerLine(LedgerKind.PNL, gain, note),
+                LedgerLine(LedgerKind.PNL, self._rupees(points, had), note),
             ]
         return tuple(lines)
 
     def _costs(self, traded: _Traded, at: datetime) -> Decimal:
-        return sum((self._cost(leg, traded.lots, at) for leg in traded.legs), Decimal(0))
+        return sum(
+            (self._cost(leg, traded.lots * _lot(leg), leg, at) for leg in traded.legs), Decimal(0)
+        )
 
-    def _cost(self, leg: Leg, lots: int, at: datetime) -> Decimal:
-        turnover = leg.average_price * lots * self._point_value(leg)
+    def _cost(self, leg: Leg, quantity: int, planned: Leg, at: datetime) -> Decimal:
+        turnover = self._rupees(leg.average_price * quantity, planned)
         side = Side(leg.side.value)
         costs = self._charges.leg(self._spec.charge_segment, side, turnover, at.date())
         return costs.rounded().total
 
-    def _point_value(self, leg: Leg) -> Decimal:
-        return self._spec.point_value(leg.quantity // leg.lots)
+    def _rupees(self, points: Decimal, planned: Leg) -> Decimal:
+        """Points times the broker's quantity, of a leg that was planned in whole lots."""
+        lot = _lot(planned)
+        return points * self._spec.point_value(lot) / lot
 
 
 def _traded(legs: Sequence[Leg], backs: Sequence[Leg] = ()) -> _Traded:
     """What was had of all `legs` and not given back by one of `backs`."""
     kept = [
-        _lots(leg, leg.filled_quantity)
-        - sum(_lots(back, back.filled_quantity) for back in backs if back.symbol == leg.symbol)
+        leg.filled_quantity
+        - sum(back.filled_quantity for back in backs if back.symbol == leg.symbol)
         for leg in legs
     ]
-    lots = min(kept, default=0)
+    lots = min((each // _lot(leg) for each, leg in zip(kept, legs, strict=True)), default=0)
     return _Traded(tuple(legs), lots, _price(legs) if lots else Decimal(0))
 
 
@@ -179,5 +183,5 @@ def _price(legs: Sequence[Leg]) -> Decimal:
     return price
 
 
-def _lots(leg: Leg, quantity: int) -> int:
-    return quantity * leg.lots // leg.quantity
+def _lot(leg: Leg) -> int:
+    return leg.quantity // leg.lots

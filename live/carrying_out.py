@@ -19,10 +19,9 @@ from core.errors import OutcomeUnknown, Rejected, Retryable
 from core.instruments import InstrumentKind, InstrumentSpec
 from core.ports import Clock
 from live.booking import Booker, Booking
-from live.exit_chase import ExitChaser
-from live.order_executor import Outcome, SimpleLimitExecutor, Worked
+from live.executors import Executors
+from live.order_executor import Outcome, Worked
 from live.order_search import OrderSearch
-from live.synthetic_futures import SyntheticFuturesExecutor
 
 _PLANNED = (LegPurpose.OPEN, LegPurpose.CLOSE)
 # Why an intent is not ours to carry out: somebody else has it, or had it.
@@ -45,8 +44,7 @@ class IntentCarrier:
     def __init__(
         self,
         store: DatabaseStateManager,
-        legs: SimpleLimitExecutor,
-        chaser: ExitChaser,
+        executors: Mapping[str, Executors],
         search: OrderSearch,
         specs: Mapping[str, InstrumentSpec],
         charges: ChargeSchedule,
@@ -56,9 +54,7 @@ class IntentCarrier:
     ) -> None:
         """`owner` is the sender's; somebody else renews its leases while the work goes on."""
         self._store = store
-        self._legs = legs
-        self._chaser = chaser
-        self._synthetic = SyntheticFuturesExecutor(store, legs, chaser, owner)
+        self._executors = executors
         self._search = search
         self._specs = specs
         self._charges = charges
@@ -139,16 +135,17 @@ class IntentCarrier:
         return Worked(Outcome.PARTLY_FILLED if quantity else Outcome.NOT_FILLED, quantity, reason)
 
     def _work_contract(self, intent: Intent, legs: list[Leg], most_passes: int | None) -> Worked:
+        executors = self._executors[intent.instrument]
         is_entry = intent.action is IntentAction.ENTRY
         if len(legs) == 1:
             (leg,) = legs
             if is_entry:
-                return self._legs.work(intent, leg, leg.quantity)
-            return self._chaser.work(intent, leg, leg.quantity, most_passes)
+                return executors.single.enter(intent, leg)
+            return executors.single.leave(intent, leg, most_passes)
         first, second = legs
         if is_entry:
-            return self._synthetic.enter(intent, first, second)
-        return self._synthetic.leave(intent, first, second, most_passes)
+            return executors.synthetic.enter(intent, first, second)
+        return executors.synthetic.leave(intent, first, second, most_passes)
 
     def _booking(self, intent: Intent, legs: list[Leg]) -> Booking:
         booker, at = Booker(self._specs[intent.instrument], self._charges), self._clock.now()

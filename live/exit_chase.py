@@ -1,17 +1,21 @@
 """An exit is repeated until it is filled: pass after pass, each allowed to pay more than the last.
 
 Which pass is next follows from the orders that the leg has had, so that a process which takes over
-goes on where the other one stopped. Only the operator's stop and an unknown order end it early.
+goes on where the other one stopped. Only the operator's stop, an unknown order and a broker that
+holds nothing to close end it early. What could not be filled while the market is closed is held
+until it opens; the calendar alone never keeps an exit from being tried.
 """
 
 from collections.abc import Callable
+from datetime import datetime
 
 from core.db_state_manager import DatabaseStateManager
 from core.db_state_manager.records import Intent, Leg
-from core.db_state_manager.states import OrderState
+from core.db_state_manager.states import FINISHED_ORDERS, OrderState
 from core.ports import Clock
 from live.ladder import Chase
 from live.order_executor import Outcome, SimpleLimitExecutor, Worked
+from live.trading_hours import TradingHours
 
 _IN_VAIN = (OrderState.CANCELLED, OrderState.REJECTED)
 
@@ -26,6 +30,7 @@ class ExitChaser:
         clock: Clock,
         wait: Callable[[float], None],
         chase: Chase,
+        hours: TradingHours,
     ) -> None:
         """`wait` lets so many seconds pass; what it raises ends the chase as a crash would."""
         self._store = store
@@ -33,11 +38,17 @@ class ExitChaser:
         self._clock = clock
         self._wait = wait
         self._chase = chase
+        self._hours = hours
 
     def work(
         self, intent: Intent, leg: Leg, quantity: int, most_passes: int | None = None
     ) -> Worked:
-        """Trade a leg until it has `quantity` in all; CHASING after `most_passes` without that."""
+        """Trade a leg until it has `quantity` in all.
+
+        CHASING after `most_passes` without that, and while it is held until the market opens.
+        """
+        if held := self._held(intent, leg):
+            return held
         stage = self._first_stage(intent, leg)
         told = stage
         passes = refusals = 0
@@ -51,11 +62,40 @@ class ExitChaser:
             if stage > told:
                 told = stage
                 self._tell(intent, leg, stage, worked)
+            if held := self._hold(intent, leg, worked):
+                return held
             if passes == most_passes:
                 return Worked(Outcome.CHASING, worked.quantity, worked.reason)
             rested = self._clock.monotonic() - began_s >= self._chase.refused_pause_s
             refusals = 0 if rested else refusals + 1
             self._wait(self._chase.pause_after(refusals))
+
+    def _held(self, intent: Intent, leg: Leg) -> Worked | None:
+        """The hold that the leg is in since it was tried in vain in this closed market."""
+        opens_at = self._hours.opens_at(intent.instrument, self._clock.now())
+        key = _hold_key(leg, opens_at)
+        if opens_at is None or not self._store.was_told("EXIT_HELD", key):
+            return None
+        living = [
+            order
+            for order in self._store.orders(intent.id)
+            if order.leg_id == leg.id and order.state not in FINISHED_ORDERS
+        ]
+        if living:
+            return None
+        had = self._store.leg(leg.id).filled_quantity
+        return Worked(Outcome.CHASING, had, _until(opens_at))
+
+    def _hold(self, intent: Intent, leg: Leg, worked: Worked) -> Worked | None:
+        """Hold what was tried in vain until the market opens, and tell it once; None if it is."""
+        opens_at = self._hours.opens_at(intent.instrument, self._clock.now())
+        if opens_at is None:
+            return None
+        told = {"intent_id": intent.id, "symbol": leg.symbol, "reason": worked.reason}
+        key = _hold_key(leg, opens_at)
+        self._store.tell_once("EXIT_HELD", intent.instrument, {**told, **key}, key)
+        reason = f"{_until(opens_at)}: {worked.reason}"
+        return Worked(Outcome.CHASING, worked.quantity, reason)
 
     def _first_stage(self, intent: Intent, leg: Leg) -> int:
         """One stage for each order that was tried in vain."""
@@ -76,3 +116,11 @@ class ExitChaser:
             "reason": worked.reason,
         }
         self._store.append_outbox("EXIT_STAGE", intent.instrument, told)
+
+
+def _hold_key(leg: Leg, opens_at: datetime | None) -> dict[str, object]:
+    return {"leg_id": leg.id, "opens_at": opens_at and opens_at.isoformat()}
+
+
+def _until(opens_at: datetime) -> str:
+    return f"held until the market opens at {opens_at:%d %b %H:%M}"

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
+from core.config import ExecutionConfig, ImproveBy, fraction
 from core.db_state_manager.states import Side
 
 
@@ -11,7 +12,8 @@ class Ladder:
     """One pass over an order.
 
     From the touch in `steps` of `step_s` each, by no more in all than `cap_fraction` of the touch
-    or `cap_ticks`, whichever is more. After the cancel an end is awaited for `settle_s`.
+    or `cap_ticks`, whichever is more. A step gives an even share of that, or `improvement` ticks
+    or percent where `improve_by` says so. After the cancel an end is awaited for `settle_s`.
     """
 
     steps: int = 5
@@ -20,20 +22,31 @@ class Ladder:
     settle_s: float = 10.0
     cap_fraction: Decimal = Decimal("0.002")
     cap_ticks: int = 5
+    improve_by: ImproveBy = ImproveBy.SHARE
+    improvement: Decimal = Decimal(1)
 
     def price(
         self, side: Side, touch: Decimal, start: Decimal, step: int, tick: Decimal
     ) -> Decimal:
         """The limit at `step`: the touch of now, within that step's share of the cap."""
         cap = max(self.cap_fraction * start, self.cap_ticks * tick)
-        allowed = cap * min(step, self.steps) / self.steps
+        allowed = min(cap, self._gives(step, start, tick, cap))
         if side is Side.BUY:
             return on_tick(side, min(touch, start + allowed), tick)
         return on_tick(side, max(touch, start - allowed), tick)
 
     def capped(self, cap_fraction: Decimal) -> "Ladder":
-        """The same with another cap."""
-        return replace(self, cap_fraction=cap_fraction)
+        """The same with another cap, reached in even shares."""
+        return replace(self, cap_fraction=cap_fraction, improve_by=ImproveBy.SHARE)
+
+    def _gives(self, step: int, start: Decimal, tick: Decimal, cap: Decimal) -> Decimal:
+        match self.improve_by:
+            case ImproveBy.TICKS:
+                return step * self.improvement * tick
+            case ImproveBy.PERCENT:
+                return step * fraction(self.improvement) * start
+            case ImproveBy.SHARE:
+                return cap * min(step, self.steps) / self.steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +67,25 @@ class Chase:
         if not refusals:
             return self.pause_s
         return float(min(self.refused_pause_s * 2.0 ** (refusals - 1), self.longest_pause_s))
+
+
+def ladder_of(config: ExecutionConfig) -> Ladder:
+    """One pass as it is configured."""
+    return Ladder(
+        steps=config.steps,
+        step_s=float(config.interval_s),
+        poll_s=float(config.poll_s),
+        settle_s=float(config.settle_s),
+        cap_fraction=fraction(config.cap_pct),
+        cap_ticks=config.cap_ticks,
+        improve_by=config.improve_by,
+        improvement=config.improvement,
+    )
+
+
+def chase_of(config: ExecutionConfig) -> Chase:
+    """An exit's stages as they are configured."""
+    return Chase(caps=tuple(map(fraction, config.exit_caps_pct)))
 
 
 def on_tick(side: Side, price: Decimal, tick: Decimal) -> Decimal:

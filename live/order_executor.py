@@ -2,8 +2,8 @@
 
 Work starts from what is stored and not from a plan: an order that lives is watched and improved
 on, and a new one is sent only for the rest and only after the old one is proven dead, and never
-for more than one order may carry. So the same
-call begins work, goes on with it, and takes it over from a process that died. What filled is
+for more than one order may carry, nor to close what the broker's book says is not there. So the
+same call begins work, goes on with it, and takes it over from a process that died. What filled is
 committed before anything else is sent.
 """
 
@@ -29,6 +29,7 @@ from core.errors import Halted, OutcomeUnknown, PortfolioError, Rejected, Retrya
 from core.ports import Clock
 from live.ladder import Ladder, is_better
 from live.order_watch import OrderWatch
+from live.position_guard import NothingThere, PositionGuard
 from live.sending import OrderSender
 
 
@@ -51,7 +52,8 @@ class Outcome(StrEnum):
 class Worked:
     """`quantity` was had in all, of a leg or of both legs together; `reason` says why not more.
 
-    `halted` is true where the operator's stop, or a lock, keeps orders from being sent.
+    `halted` is true where the operator's stop, a lock, or a book that shows nothing to close keeps
+    orders from being sent.
     """
 
     outcome: Outcome
@@ -62,15 +64,20 @@ class Worked:
 
 @dataclass(frozen=True, slots=True)
 class _Start:
-    """Where an order begins: the touch then, the contract's tick, and the most of one order."""
+    """The touch now, what caps are measured from, the tick and lot, and the most of one order.
+
+    An entry's `anchor` is where its leg began, so that one cap holds over all orders of it.
+    """
 
     touch: Decimal
+    anchor: Decimal
     tick: Decimal
+    lot_size: int
     most: int | None
 
 
 class SimpleLimitExecutor:
-    """Works one leg, one pass of the ladder at a time."""
+    """Works one leg, a pass at a time: one limit at the touch, which is waited for."""
 
     def __init__(
         self,
@@ -80,6 +87,7 @@ class SimpleLimitExecutor:
         clock: Clock,
         wait: Callable[[float], None],
         ladder: Ladder,
+        guard: PositionGuard,
         entry_patience_s: float = 60.0,
     ) -> None:
         """`wait` lets so many seconds pass; what it raises ends the work as a crash would.
@@ -92,7 +100,9 @@ class SimpleLimitExecutor:
         self._clock = clock
         self._wait = wait
         self._ladder = ladder
+        self._guard = guard
         self._entry_patience = timedelta(seconds=entry_patience_s)
+        self._anchors: dict[int, Decimal] = {}
 
     def work(
         self, intent: Intent, leg: Leg, quantity: int, cap_fraction: Decimal | None = None
@@ -110,13 +120,13 @@ class SimpleLimitExecutor:
     def _work_order(self, intent: Intent, leg: Leg, quantity: int, ladder: Ladder) -> Worked | None:
         """Work one order to its end; None when all of it filled and there is more to trade."""
         watch = self._living(intent, leg)
-        over = self._is_over(intent, leg)
+        over = self.is_over(intent, leg)
         had = self._had(leg)
         if watch is None and (over or had >= quantity):
             return self._settled(leg, quantity, over)
         start: _Start | None = None
         try:
-            start = self._start(leg)
+            start = self._start(intent, leg)
             if watch is None:
                 watch = self._begin(intent, leg, quantity - had, start, ladder)
         except OutcomeUnknown as error:
@@ -125,13 +135,16 @@ class SimpleLimitExecutor:
             raise
         except (Rejected, Retryable, Halted) as error:
             if watch is None:
-                return self._settled(leg, quantity, str(error), halted=isinstance(error, Halted))
+                is_stopped = isinstance(error, Halted | NothingThere)
+                return self._settled(leg, quantity, str(error), halted=is_stopped)
         if start is not None:
             self._improve(intent, leg, watch, start, ladder)
         return self._ended(intent, leg, quantity, watch)
 
     def _ended(self, intent: Intent, leg: Leg, quantity: int, watch: OrderWatch) -> Worked | None:
         """Bring an order that lives to its end, and say what the leg has then."""
+        if not watch.ended:
+            self._await_whole_lot(leg, watch)
         if not watch.ended:
             self._withdraw(watch)
         if not watch.ended:
@@ -141,7 +154,7 @@ class SimpleLimitExecutor:
             return Worked(Outcome.UNKNOWN, self._had(leg), reason)
         if watch.is_whole and self._had(leg) < quantity:
             return None
-        return self._settled(leg, quantity, watch.trouble or self._is_over(intent, leg))
+        return self._settled(leg, quantity, watch.trouble or self.is_over(intent, leg))
 
     def _living(self, intent: Intent, leg: Leg) -> OrderWatch | None:
         """The leg's order that has a name and no end, to be watched."""
@@ -152,7 +165,7 @@ class SimpleLimitExecutor:
                 return OrderWatch(self._store, self._broker, sent, order.filled_quantity)
         return None
 
-    def _is_over(self, intent: Intent, leg: Leg) -> str:
+    def is_over(self, intent: Intent, leg: Leg) -> str:
         """Why no exposure is taken on any more; nothing for what reduces it."""
         if leg.purpose is not LegPurpose.OPEN or intent.action is not IntentAction.ENTRY:
             return ""
@@ -166,15 +179,17 @@ class SimpleLimitExecutor:
         self, intent: Intent, leg: Leg, quantity: int, start: _Start, ladder: Ladder
     ) -> OrderWatch:
         """Send what one order may carry; what surely did not arrive is sent anew for a while."""
+        if leg.purpose is not LegPurpose.OPEN:
+            quantity = self._guard.most(intent, leg, quantity, start.lot_size)
         quantity = quantity if start.most is None else min(quantity, start.most)
-        price = ladder.price(leg.side, start.touch, start.touch, 0, start.tick)
+        price = ladder.price(leg.side, start.touch, start.anchor, 0, start.tick)
         deadline = self._clock.monotonic() + ladder.steps * ladder.step_s
         while True:
             try:
                 sent = self._sender.send(intent, leg, quantity, price)
                 return OrderWatch(self._store, self._broker, sent)
             except Retryable:
-                if self._clock.monotonic() >= deadline or self._is_over(intent, leg):
+                if self._clock.monotonic() >= deadline or self.is_over(intent, leg):
                     raise
             self._wait(ladder.poll_s)
 
@@ -186,15 +201,15 @@ class SimpleLimitExecutor:
         step = 0
         while not watch.look():
             due = int((self._clock.monotonic() - began) / ladder.step_s)
-            if due > ladder.steps or self._is_over(intent, leg):
+            if due > ladder.steps or self.is_over(intent, leg):
                 return
             if due > step:
                 step = due
-                if not self._step(intent, leg, watch, start, step, ladder):
+                if not self._follow(intent, leg, watch, start, step, ladder):
                     return
             self._wait(ladder.poll_s)
 
-    def _step(
+    def _follow(
         self,
         intent: Intent,
         leg: Leg,
@@ -203,22 +218,20 @@ class SimpleLimitExecutor:
         step: int,
         ladder: Ladder,
     ) -> bool:
-        """Improve the price. False when trading was stopped: then the order is to be withdrawn.
-
-        A modify that fails changes nothing that the next look does not show: the order has just
-        filled, or stands at one of two prices within the cap.
-        """
+        """Leave the order where it is. False when trading was stopped: it is to be withdrawn."""
         try:
-            price = ladder.price(leg.side, self._touch(leg), start.touch, step, start.tick)
-            if is_better(leg.side, price, watch.sent.request.price):
-                watch.sent = self._sender.reprice(intent, leg, watch.sent, price)
+            self._sender.check_allowed(intent, leg)
         except Halted:
             return False
-        except Fenced:
-            raise
-        except (Rejected, Retryable, OutcomeUnknown):
-            return True
         return True
+
+    def _await_whole_lot(self, leg: Leg, watch: OrderWatch) -> None:
+        """Let an order that is within a lot fill that lot: no other order can carry the rest."""
+        deadline = self._clock.monotonic() + self._ladder.settle_s
+        while self._had(leg) % (leg.quantity // leg.lots) and self._clock.monotonic() < deadline:
+            self._wait(self._ladder.poll_s)
+            if watch.look():
+                return
 
     def _withdraw(self, watch: OrderWatch) -> None:
         """Cancel, and look until the order has come to an end or the time is over."""
@@ -247,14 +260,55 @@ class SimpleLimitExecutor:
         """What the leg has in all, as stored now."""
         return self._store.leg(leg.id).filled_quantity
 
-    def _start(self, leg: Leg) -> _Start:
+    def _start(self, intent: Intent, leg: Leg) -> _Start:
         info = self._broker.symbol(Contract(leg.symbol, leg.exchange))
         freeze = info.freeze_quantity
         most = None if freeze is None else freeze // info.lot_size * info.lot_size
-        return _Start(self._touch(leg), info.tick, most)
+        touch = self._touch(leg)
+        return _Start(touch, self._anchor(intent, leg, touch), info.tick, info.lot_size, most)
+
+    def _anchor(self, intent: Intent, leg: Leg, touch: Decimal) -> Decimal:
+        """What caps are measured from: for an entry where its leg began, for others the touch."""
+        if leg.purpose is not LegPurpose.OPEN:
+            return touch
+        if leg.id not in self._anchors:
+            before = [one.price for one in self._store.orders(intent.id) if one.leg_id == leg.id]
+            self._anchors[leg.id] = before[0] if before else touch
+        return self._anchors[leg.id]
 
     def _touch(self, leg: Leg) -> Decimal:
         """The best price on the other side, or the last one where nobody is there."""
         quote = self._broker.quote(Contract(leg.symbol, leg.exchange))
         touch = quote.ask if leg.side is Side.BUY else quote.bid
         return quote.ltp if touch is None else touch
+
+
+class ProgressiveLimitExecutor(SimpleLimitExecutor):
+    """Works one leg, a pass at a time: from the touch, improved step by step up to the cap."""
+
+    def _follow(
+        self,
+        intent: Intent,
+        leg: Leg,
+        watch: OrderWatch,
+        start: _Start,
+        step: int,
+        ladder: Ladder,
+    ) -> bool:
+        """Improve the price. False when trading was stopped: then the order is to be withdrawn.
+
+        A modify that fails, or whose outcome is unknown, changes nothing that the next look does
+        not show: the order has just filled, or stands at one of two prices within the cap.
+        """
+        try:
+            self._sender.check_allowed(intent, leg)
+            price = ladder.price(leg.side, self._touch(leg), start.anchor, step, start.tick)
+            if is_better(leg.side, price, watch.sent.request.price):
+                watch.sent = self._sender.reprice(intent, leg, watch.sent, price)
+        except Halted:
+            return False
+        except Fenced:
+            raise
+        except (Rejected, Retryable, OutcomeUnknown):
+            return True
+        return True

@@ -4,6 +4,7 @@ What filled is the sum of the trade book's rows. An order is filled when the tra
 of it, and cancelled or rejected when two looks agree on that and on what had filled.
 """
 
+from dataclasses import replace
 from decimal import Decimal
 
 from brokers.fills import fills_of
@@ -34,7 +35,6 @@ class OrderWatch:
         self._looks = 0
         self.sent = sent
         self.filled = filled
-        self.price: Decimal | None = None
         self.ended = False
         self.trouble = ""
 
@@ -57,12 +57,17 @@ class OrderWatch:
         if fills.quantity > self.filled and fills.average_price is not None:
             self._store.book_fill(self.sent.row, fills.quantity, fills.average_price)
             self.filled = fills.quantity
-        self.price = row.price
+        self._believe_price(row.price)
         self.trouble = row.rejection_reason or ""
         self.ended = self._is_over(row)
         if self.ended and row.status in _ENDS:
             self._store.move_order(self.sent.row, _ENDS[row.status], row.status_text)
         return self.ended
+
+    def _believe_price(self, price: Decimal) -> None:
+        """Where the order stands: a modify without an answer may have moved it, or not."""
+        if price > 0 and price != self.sent.request.price:
+            self.sent = replace(self.sent, request=replace(self.sent.request, price=price))
 
     def _is_over(self, row: OrderRow) -> bool:
         if self.is_whole:

@@ -72,7 +72,7 @@ class OrderSender:
         locked, and no order of it passes here until that lock is released.
         """
         known = tuple(sorted(row.order_id for row in self._broker.orderbook()))
-        self._check_allowed(intent, leg)
+        self.check_allowed(intent, leg)
         request = request_of(intent, leg, quantity, price)
         day = self._clock.now().date()
         plan = OrderPlan(leg.id, self._broker_name, day, quantity, PriceType.LIMIT, price, known)
@@ -93,7 +93,7 @@ class OrderSender:
 
     def reprice(self, intent: Intent, leg: Leg, sent: SentOrder, price: Decimal) -> SentOrder:
         """Move a working order to `price`. Raises Halted, and what the broker's modify raises."""
-        self._check_allowed(intent, leg)
+        self.check_allowed(intent, leg)
         request = replace(sent.request, price=price)
         self._store.record_price(sent.row, price, self._owner)
         with order_call("modify"):
@@ -142,7 +142,7 @@ class OrderSender:
         except (Retryable, OutcomeUnknown) as failed:
             raise OutcomeUnknown(f"{error}; nor could that be kept: {failed}") from error
 
-    def _check_allowed(self, intent: Intent, leg: Leg) -> None:
+    def check_allowed(self, intent: Intent, leg: Leg) -> None:
         """Raise Halted where the operator, or an unanswered question, stands in the way."""
         reduces = leg.purpose is not LegPurpose.OPEN
         control = self._store.control_of(intent.instrument)

@@ -30,19 +30,18 @@ from live.duplicates import connect_redis
 from live.engine import LiveTradingEngine
 from live.engine_threads import EngineThreads, Pace
 from live.entries import EntryDesk
-from live.exit_chase import ExitChaser
+from live.executors import ExecutorParts
 from live.exits import ExitDesk, Stopping
 from live.expiry_utils import ContractChooser
 from live.gap_alarm import GapAlarm
 from live.ids import new_id
-from live.ladder import Chase, Ladder
-from live.order_executor import SimpleLimitExecutor
 from live.order_search import OrderSearch
 from live.paper_prices import PaperPrices, real_prices
 from live.reconciliation import Reconciler
 from live.recovery import CrashRecoveryManager
 from live.sending import OrderSender
 from live.settings import ServiceSettings
+from live.trading_hours import TradingHours
 from live.web_parts import WebParts, WebSettings
 
 ENGINE_SLOTS = 8
@@ -175,11 +174,12 @@ class _Trading:
         """What carries out the intents of an owner."""
         store, broker, clock = self._store, self._broker, self._clock
         sender = OrderSender(store, broker, self._broker_name, clock, owner)
-        legs = SimpleLimitExecutor(store, sender, broker, clock, self._wait, Ladder())
+        hours = TradingHours(self._calendar, self._catalog)
+        parts = ExecutorParts(store, sender, broker, self._broker_name, clock, self._wait, hours)
+        instruments = self._settings.portfolio_config.instruments
         return IntentCarrier(
             store,
-            legs,
-            ExitChaser(store, legs, clock, self._wait, Chase()),
+            parts.of({name: each.execution for name, each in instruments.items()}),
             OrderSearch(store, sender, broker, clock, self._pace.resolve_window_s),
             self._catalog,
             self._charges,

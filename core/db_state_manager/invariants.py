@@ -21,17 +21,17 @@ WITH open_layers AS (
     SELECT key, id, instrument, intent_id, initial_lots FROM portfolio_positions
     WHERE state <> 'closed'
 ), filled AS (
-    SELECT l.id, l.intent_id, l.symbol, l.purpose,
-           coalesce(sum(o.filled_quantity), 0) * l.lots / l.quantity AS lots
+    SELECT l.id, l.intent_id, l.symbol, l.purpose, l.quantity / l.lots AS lot,
+           coalesce(sum(o.filled_quantity), 0) AS quantity
     FROM order_legs AS l LEFT JOIN broker_orders AS o ON o.leg_id = l.id
     WHERE l.intent_id IN (SELECT intent_id FROM open_layers)
     GROUP BY l.id
 ), kept AS (
-    SELECT f.intent_id, f.lots - coalesce(sum(b.lots), 0) AS lots
+    SELECT f.intent_id, (f.quantity - coalesce(sum(b.quantity), 0)) / f.lot AS lots
     FROM filled AS f LEFT JOIN filled AS b
         ON b.intent_id = f.intent_id AND b.symbol = f.symbol AND b.purpose = 'unwind'
     WHERE f.purpose = 'open'
-    GROUP BY f.id, f.intent_id, f.lots
+    GROUP BY f.id, f.intent_id, f.quantity, f.lot
 )
 SELECT p.instrument, p.id, p.initial_lots, min(k.lots)
 FROM open_layers AS p LEFT JOIN kept AS k ON k.intent_id = p.intent_id

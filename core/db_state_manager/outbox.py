@@ -4,7 +4,7 @@ An event is delivered at least once; whoever claims one has it until the lease e
 """
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 
 from psycopg2.extensions import cursor as Cursor
 
@@ -35,6 +35,13 @@ WHERE id = %s AND delivered_at IS NULL"""
 # The events after one that a reader has seen.
 SINCE = f"SELECT {_COLUMNS} FROM outbox WHERE id > %s ORDER BY id LIMIT %s"  # noqa: S608
 
+# Whether an event of a kind that has these fields was told after a moment.
+WAS_TOLD = """
+SELECT count(*) FROM outbox WHERE kind = %s AND payload @> %s AND created_at > %s"""
+
+# The beginning of time, for whatever may be told but once.
+_EVER = datetime(2000, 1, 1, tzinfo=UTC)
+
 
 class Outbox(Database):
     """Events that are to be told."""
@@ -45,6 +52,27 @@ class Outbox(Database):
         """Write an event on its own; most are written with what they tell of."""
         with self.transaction() as cursor:
             append_event(cursor, kind, instrument, payload, self._clock.now())
+
+    def tell_once(
+        self,
+        kind: str,
+        instrument: str | None,
+        payload: Mapping[str, object],
+        key: Mapping[str, object],
+        since: datetime = _EVER,
+    ) -> bool:
+        """Write an event, unless one of its kind with the fields of `key` is there after `since`.
+
+        Meant for the one who holds what it tells of: two at once would both tell.
+        """
+        if self.was_told(kind, key, since):
+            return False
+        self.append_outbox(kind, instrument, payload)
+        return True
+
+    def was_told(self, kind: str, key: Mapping[str, object], since: datetime = _EVER) -> bool:
+        """Whether an event with the fields of `key` was written after `since`."""
+        return self.rows(WAS_TOLD, (kind, to_json(key), since)) != [(0,)]
 
     def claim_outbox(self, owner: str, limit: int, lease_s: float) -> list[OutboxEvent]:
         """Up to `limit` events for `owner` to tell within `lease_s`, oldest first."""
