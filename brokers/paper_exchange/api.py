@@ -5,6 +5,7 @@ The order of these steps and the shape of every refusal are those recorded from 
 
 import json
 import socket
+from contextlib import suppress
 from dataclasses import dataclass
 from hmac import compare_digest
 from typing import Any
@@ -154,7 +155,8 @@ class _Gate:
 def _hang_up() -> None:
     """Close the connection of the request at hand; what is written to it later goes nowhere."""
     connection: socket.socket = request.environ["werkzeug.socket"]
-    connection.shutdown(socket.SHUT_RDWR)
+    with suppress(OSError):  # the caller may be gone before
+        connection.shutdown(socket.SHUT_RDWR)
 
 
 def _health() -> dict[str, str]:
