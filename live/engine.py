@@ -12,7 +12,12 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from core.db_state_manager import DatabaseStateManager
-from core.db_state_manager.intents import DecisionRequest, Reservation, ReserveResult
+from core.db_state_manager.intents import (
+    SUPERSEDED,
+    DecisionRequest,
+    Reservation,
+    ReserveResult,
+)
 from core.db_state_manager.records import ClaimedSignal, Intent, Outcome
 from core.db_state_manager.states import ACTIVE_INTENTS, IntentSource, IntentState, SignalStatus
 from core.decision import DecisionMaker, decide_stops
@@ -29,6 +34,7 @@ from live.exits import BUSY_LOOK_S, RETRY_S, ExitDesk
 from live.metrics import order_sent_after
 from live.order_executor import Outcome as WorkOutcome
 
+LEFT = "LEFT_"
 _FROM_THE_FUTURE = timedelta(minutes=5)
 _LEFT = {IntentState.NAKED: WorkOutcome.NAKED, IntentState.UNKNOWN: WorkOutcome.UNKNOWN}
 
@@ -96,7 +102,9 @@ class LiveTradingEngine:
                 case Signal() as entry:
                     return self._on_entry(hand, entry)
         except Rejected as error:
-            return _ended(SignalStatus.FAILED, error.code, str(error))
+            is_void = error.code == SUPERSEDED
+            status = SignalStatus.EXPIRED if is_void else SignalStatus.FAILED
+            return _ended(status, error.code, str(error))
         except Halted as error:
             return _ended(SignalStatus.FAILED, "HALTED", str(error))
 
@@ -167,7 +175,7 @@ class LiveTradingEngine:
         later = hand.claimed.superseded_by
         if later is not None:
             reason = f"exit {later} of a later bar makes it void"
-            return _ended(SignalStatus.EXPIRED, "SUPERSEDED", reason)
+            return _ended(SignalStatus.EXPIRED, SUPERSEDED, reason)
         ahead = self._from_the_future(entry.bar_time)
         if ahead is not None:
             return ahead
@@ -281,7 +289,7 @@ def _told(intent: Intent, carried: CarriedOut) -> Ended:
     decision = intent.decision
     match carried.outcome:
         case WorkOutcome.NAKED | WorkOutcome.UNKNOWN | WorkOutcome.CHASING:
-            return _ended(SignalStatus.BLOCKED, f"LEFT_{carried.outcome}", carried.reason)
+            return _ended(SignalStatus.BLOCKED, f"{LEFT}{carried.outcome}", carried.reason)
         case WorkOutcome.NOT_FILLED:
             is_exit = bool(decision.closes)
             status = SignalStatus.FAILED if is_exit else SignalStatus.BLOCKED

@@ -19,7 +19,7 @@ from core.db_state_manager.records import ClaimedSignal, Outcome
 from core.db_state_manager.states import SignalStatus
 from core.errors import OutcomeUnknown, PortfolioError, Retryable
 from core.webhook_parser import kind_of
-from live.engine import InHand, LiveTradingEngine
+from live.engine import LEFT, InHand, LiveTradingEngine
 from live.exits import Stopping
 from live.logs import correlated
 from live.metrics import signal_finished
@@ -128,6 +128,8 @@ class EngineThreads:
                     pass
             except (Retryable, OutcomeUnknown) as error:
                 _LOG.warning("no alert can be claimed: %s", error)
+            except Exception:
+                _LOG.exception("no alert can be claimed")
             self._woken.wait(self._pace.poll_s)
 
     def _claim_one(self) -> bool:
@@ -163,6 +165,8 @@ class EngineThreads:
             if not self._store.finish_signal(claimed.id, owner, ended.status, ended.outcome):
                 _LOG.warning("signal %d had passed to somebody else", claimed.id)
             outcome = ended.outcome
+            if outcome.code.startswith(LEFT):
+                self._store.tell_if_ended(claimed.id)
             signal_finished(kind_of(claimed.alert), ended.status, outcome.code)
             _LOG.info("%s: %s (%s)", ended.status, outcome.code, outcome.reason)
         except Stopping:
@@ -203,6 +207,8 @@ class EngineThreads:
                     self._store.renew_intents(owner, self._pace.lease_s)
                 except (Retryable, OutcomeUnknown) as error:
                     _LOG.warning("leases could not be renewed: %s", error)
+                except Exception:
+                    _LOG.exception("leases could not be renewed")
 
     @contextmanager
     def _held(self, owner: str) -> Iterator[None]:

@@ -26,11 +26,12 @@ from core.db_state_manager.book import (
 from core.db_state_manager.capital import Money, book_lines, lock_money
 from core.db_state_manager.connection import Row, fetch, fetch_one
 from core.db_state_manager.json_values import from_row, to_json
+from core.db_state_manager.left_over import NOTHING_KEPT, booked_lots, tell_left
 from core.db_state_manager.operation import lock_instrument, unlock_instrument
 from core.db_state_manager.orders import Orders, insert_legs, move_order
 from core.db_state_manager.outbox import append_event
 from core.db_state_manager.ownership import check_holder
-from core.db_state_manager.records import Intent, LedgerLine, LegPlan, Outcome, StopRaise
+from core.db_state_manager.records import Intent, LedgerLine, LegPlan, StopRaise
 from core.db_state_manager.states import (
     ACTIVE_INTENTS,
     INTENT_FROM,
@@ -39,7 +40,6 @@ from core.db_state_manager.states import (
     IntentSource,
     IntentState,
     OrderState,
-    SignalStatus,
 )
 from core.decision_record import Decision
 from core.errors import Rejected, Retryable
@@ -47,6 +47,7 @@ from core.models import Position, Trade
 from core.portfolio_state import PortfolioStateManager
 
 ORDER_UNKNOWN = "ORDER_UNKNOWN"
+SUPERSEDED = "SUPERSEDED"
 _WHO = "order sender"
 
 _COLUMNS = """id, signal_id, instrument, source, action, state, layer, lots, decision, is_test,
@@ -117,10 +118,9 @@ WHERE id = ANY (%s) AND state = 'closing'"""
 # Who leads now; an older epoch may not trade.
 NEWEST_EPOCH = "SELECT max(epoch) FROM leadership_history"
 
-# What an alert is told whose work was left over, once that work has ended.
-TELL_LEFT = r"""
-UPDATE signal_log SET status = %s, outcome = %s, finished_at = %s
-WHERE id = %s AND status = 'blocked' AND outcome ->> 'code' LIKE 'LEFT\_%%'"""
+# The last operation of an alert, whatever became of it.
+LAST_OF_SIGNAL = f"""
+SELECT {_COLUMNS} FROM order_intents WHERE signal_id = %s ORDER BY id DESC LIMIT 1"""  # noqa: S608
 
 # What the orders of an intent have filled, in all.
 FILLED = """
@@ -367,7 +367,7 @@ class Intents(BookStore, Orders):
         _release(cursor, intent, booking.at)
         done = Completion(tuple(opened), tuple(trades))
         lots = sum(layer.lots for layer in opened) + sum(trade.lots for trade in trades)
-        _tell_left(cursor, intent, lots, "nothing of it was kept", booking.at)
+        tell_left(cursor, intent, lots, NOTHING_KEPT, booking.at)
         told = {"intent_id": intent_id, "action": intent.action, "events": list(events)}
         append_event(cursor, "INTENT_COMPLETED", intent.instrument, told, booking.at)
         return done
@@ -388,10 +388,23 @@ class Intents(BookStore, Orders):
                 return False
             now = self._clock.now()
             _release(cursor, intent, now)
-            _tell_left(cursor, intent, 0, reason, now)
+            tell_left(cursor, intent, 0, reason, now)
             told = {"intent_id": intent_id, "action": intent.action, "reason": reason}
             append_event(cursor, "INTENT_CANCELLED", intent.instrument, told, now)
             return True
+
+    def tell_if_ended(self, signal_id: int) -> None:
+        """Tell an alert whose work was left over the end of that work, if it has one by now.
+
+        Whoever ends the work tells it too; this is for an end that came before the alert's own.
+        """
+        with self.transaction() as cursor:
+            row = fetch_one(cursor, LAST_OF_SIGNAL, (signal_id,))
+            if row is None or _intent(row).state in ACTIVE_INTENTS:
+                return
+            intent = _intent(row)
+            reason = intent.reason or NOTHING_KEPT
+            tell_left(cursor, intent, booked_lots(cursor, intent.id), reason, self._clock.now())
 
     def _move(self, cursor: Cursor, intent_id: int, state: IntentState, reason: str) -> bool:
         origins = [*INTENT_FROM[state]]
@@ -422,7 +435,7 @@ def _check_not_void(cursor: Cursor, request: DecisionRequest) -> None:
     """An exit decides under the same lock: either it finds the intent, or it is found here."""
     later = fetch_one(cursor, LATER_EXIT, (request.signal_id,))
     if later is not None:
-        raise Rejected("SUPERSEDED", f"exit {later[0]} of a later bar makes it void")
+        raise Rejected(SUPERSEDED, f"exit {later[0]} of a later bar makes it void")
 
 
 def _check_settled(cursor: Cursor, intent_id: int) -> None:
@@ -435,18 +448,6 @@ def _release(cursor: Cursor, intent: Intent, at: datetime) -> None:
     """Whatever was kept from others for the intent: its layers, and a lock for its orders."""
     unlock_instrument(cursor, intent.instrument, ORDER_UNKNOWN, _WHO, at)
     cursor.execute(MARK_OPEN, ([close.position_id for close in intent.decision.closes],))
-
-
-def _tell_left(cursor: Cursor, intent: Intent, lots: int, reason: str, at: datetime) -> None:
-    """Nobody waited for the end of what was left over, so its alert is told that end here."""
-    decision = intent.decision
-    if lots:
-        status = SignalStatus.EXECUTED
-        outcome = Outcome(decision.code, decision.reason, lots, decision.limiter)
-    else:
-        status = SignalStatus.FAILED if decision.closes else SignalStatus.BLOCKED
-        outcome = Outcome("NOT_FILLED", reason)
-    cursor.execute(TELL_LEFT, (status, to_json(outcome), at, intent.signal_id))
 
 
 def _audit_decision(cursor: Cursor, decision: Decision, booking: Booking) -> None:
