@@ -5,16 +5,16 @@ there. The contracts to close are those that are held, read anew each time it is
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from brokers.messages import Contract
 from brokers.port import Broker
 from core.db_state_manager import DatabaseStateManager
 from core.db_state_manager.intents import DecisionRequest, Reservation, ReserveResult
-from core.db_state_manager.records import Intent, LegPlan
+from core.db_state_manager.records import Intent, Leg, LegPlan
 from core.db_state_manager.states import IntentAction
 from core.decision_record import Decision
-from core.errors import Retryable
+from core.errors import Halted, Rejected, Retryable
 from core.portfolio_state import PortfolioStateManager
 from live.expiry_utils import ContractChooser
 
@@ -76,10 +76,7 @@ class ExitDesk:
 
     def _try(self, request: DecisionRequest, decide: DecideExit) -> Reservation:
         held = self._store.held_legs(request.instrument)
-        for legs in held.values():
-            for leg in legs:
-                # Today's master is read here, so that nothing is asked of the broker below.
-                self._broker.symbol(Contract(leg.symbol, leg.exchange))
+        self._read_master(leg for legs in held.values() for leg in legs)
 
         def plan(decision: Decision) -> tuple[LegPlan, ...]:
             unread = [
@@ -90,6 +87,18 @@ class ExitDesk:
             return self._chooser.exit_legs(held, decision.closes)
 
         return self._store.decide_and_reserve(request, decide, plan)
+
+    def _read_master(self, legs: Iterable[Leg]) -> None:
+        """Today's master is read here, so that nothing is asked of the broker while deciding.
+
+        A gateway that refuses us (nobody has logged in yet, say) puts an exit off and never ends
+        it.
+        """
+        for leg in legs:
+            try:
+                self._broker.symbol(Contract(leg.symbol, leg.exchange))
+            except (Rejected, Halted) as error:
+                raise Retryable(f"the master does not tell of {leg.symbol}: {error}") from error
 
     def _call_off(self, busy: Intent | None) -> None:
         if busy is not None and busy.action is IntentAction.ENTRY:
