@@ -8,6 +8,7 @@ from flask_smorest import Api  # type: ignore[import-untyped]
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from core.errors import ConfigInvalid
+from live.api.broker import broker_room
 from live.api.capital import capital_room
 from live.api.close_all import close_all_room
 from live.api.documentation import documentation_blueprint
@@ -18,12 +19,14 @@ from live.api.health import health_room
 from live.api.holidays import holidays_room
 from live.api.metrics import metrics_blueprint
 from live.api.operations import operations_room
+from live.api.orders_resolve import orders_room
 from live.api.portfolio import portfolio_room
 from live.api.refusals import tell_errors
 from live.api.rest import Refusal
 from live.api.session import session_room
 from live.api.signals import signals_room
 from live.api.strategies import strategies_room
+from live.api.sync import sync_room
 from live.api.webhook import SECRET_HEADER, AlertDesk, Network, polling, webhook_room
 from live.call_limits import CallLimits
 from live.duplicates import DuplicateDetector
@@ -94,6 +97,9 @@ def create_app(parts: WebParts) -> Flask:
         api.register_blueprint(room)
     if parts.close_all is not None:
         api.register_blueprint(close_all_room(parts, parts.close_all))
+    if parts.broker_desk is not None:
+        for make in (broker_room, sync_room, orders_room):
+            api.register_blueprint(make(parts, parts.broker_desk))
     app.register_blueprint(metrics_blueprint(parts.reads, parts.access))
     app.register_blueprint(documentation_blueprint(api.spec.to_dict))
     return app

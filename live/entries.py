@@ -28,6 +28,7 @@ from core.ports import Clock
 from core.position_sizer import NO_QUOTE, BrokerQuote
 from core.signal_validator import Refused
 from live.expiry_utils import ContractChooser, EntryChoice, FutureChoice, entry_legs
+from live.lot_guard import LotGuard
 
 _LOG = logging.getLogger(__name__)
 
@@ -53,6 +54,7 @@ class EntryDesk:
         catalog: InstrumentCatalog,
         calendar: MarketCalendar,
         clock: Clock,
+        lot_guard: LotGuard,
         *,
         is_test: bool = False,
     ) -> None:
@@ -65,6 +67,7 @@ class EntryDesk:
         self._contracts = Contracts(calendar, catalog)
         self._chooser = ContractChooser(self._contracts, catalog, broker)
         self._clock = clock
+        self._lot_guard = lot_guard
         self._is_test = is_test
 
     @property
@@ -101,6 +104,8 @@ class EntryDesk:
         """What an entry made now would trade. Raises Rejected, Retryable and Halted."""
         day = self._clock.now().date()
         choice = self._chooser.choose(instrument, day)
+        if isinstance(choice, FutureChoice):
+            self._lot_guard.check(instrument, choice.future)
         terms = self._contracts.terms(instrument, day)
         price = self._price(choice)
         return Prepared(choice, terms, price, self._money(choice))

@@ -21,8 +21,10 @@ from core.decision import DecisionMaker
 from core.instruments import InstrumentCatalog
 from core.market_calendar import MarketCalendar
 from live.access import open_access
+from live.adopting import Adopter
 from live.api.webhook import polling
 from live.app import create_app, read_networks
+from live.broker_desk import BrokerDesk
 from live.carrying_out import IntentCarrier
 from live.clock import SystemClock
 from live.close_all import CloseAll
@@ -35,6 +37,7 @@ from live.exits import ExitDesk, Stopping
 from live.expiry_utils import ContractChooser
 from live.gap_alarm import GapAlarm
 from live.ids import new_id
+from live.lot_guard import LotGuard
 from live.order_search import OrderSearch
 from live.paper_prices import PaperPrices, real_prices
 from live.reconciliation import Reconciler
@@ -42,6 +45,7 @@ from live.recovery import CrashRecoveryManager
 from live.sending import OrderSender
 from live.settings import ServiceSettings
 from live.trading_hours import TradingHours
+from live.unknown_orders import UnknownOrders
 from live.web_parts import WebParts, WebSettings
 
 ENGINE_SLOTS = 8
@@ -93,6 +97,7 @@ def build(settings: ServiceSettings, pace: Pace = PACE) -> Service:
     parts = replace(
         _web_parts(settings, clock, store, reads, threads, stopping),
         close_all=trading.close_all(threads),
+        broker_desk=trading.broker_desk(instance),
     )
     app = create_app(parts)
     return Service(app, threads, store, reads, stopping)
@@ -130,6 +135,10 @@ class _Trading:
         self._chooser = ContractChooser(contracts, self._catalog, self._broker)
         self._broker_name = "paper" if gateway.is_paper else "openalgo"
         self._reconciler = Reconciler(store, self._broker, self._broker_name, self._catalog, clock)
+        self._contracts = contracts
+        self._lot_guard = LotGuard(
+            store, self._broker, self._broker_name, self._catalog, contracts, gateway.is_paper
+        )
         self._exits = ExitDesk(store, self._broker, self._chooser, stopping.wait)
 
     def close_all(self, threads: EngineThreads) -> CloseAll:
@@ -144,6 +153,23 @@ class _Trading:
             self._pace.lease_s,
         )
 
+    def broker_desk(self, instance: str) -> BrokerDesk:
+        """Where operators hold our books against the broker's."""
+        adopter = Adopter(
+            self._store,
+            self._reconciler,
+            self._broker,
+            self._catalog,
+            self._contracts,
+            self._charges,
+            self._clock,
+            is_test=self._settings.is_test,
+        )
+        owner = f"operator at {instance}"
+        window_s = self._pace.resolve_window_s
+        unknown = UnknownOrders(self._store, self._broker, self._clock, owner, window_s)
+        return BrokerDesk(self._broker_name, self._reconciler, adopter, unknown, self._lot_guard)
+
     def engine(self) -> LiveTradingEngine:
         """The engine of this process."""
         entries = EntryDesk(
@@ -153,6 +179,7 @@ class _Trading:
             self._catalog,
             self._calendar,
             self._clock,
+            self._lot_guard,
             is_test=self._settings.is_test,
         )
         gateway = self._settings.gateway

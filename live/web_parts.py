@@ -12,6 +12,7 @@ from core.market_calendar import MarketCalendar
 from core.ports import Clock
 from live.access import Access
 from live.api.webhook import Network, Waiter
+from live.broker_desk import BrokerDesk
 from live.close_all import CloseAll
 
 
@@ -56,6 +57,7 @@ class WebParts:
     waiter: Waiter | None = None
     closing: threading.Event = field(default_factory=threading.Event)
     close_all: CloseAll | None = None
+    broker_desk: BrokerDesk | None = None
     is_recovered: Callable[[], bool] = lambda: True
 
     @property
