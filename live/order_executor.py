@@ -124,9 +124,10 @@ class SimpleLimitExecutor:
         had = self._had(leg)
         if watch is None and (over or had >= quantity):
             return self._settled(leg, quantity, over)
+        began_at = self._began_at(intent, leg)
         start: _Start | None = None
         try:
-            start = self._start(intent, leg)
+            start = self._start(leg, began_at)
             if watch is None:
                 watch = self._begin(intent, leg, quantity - had, start, ladder)
         except OutcomeUnknown as error:
@@ -260,21 +261,24 @@ class SimpleLimitExecutor:
         """What the leg has in all, as stored now."""
         return self._store.leg(leg.id).filled_quantity
 
-    def _start(self, intent: Intent, leg: Leg) -> _Start:
+    def _start(self, leg: Leg, began_at: Decimal | None) -> _Start:
         info = self._broker.symbol(Contract(leg.symbol, leg.exchange))
         freeze = info.freeze_quantity
         most = None if freeze is None else freeze // info.lot_size * info.lot_size
         touch = self._touch(leg)
-        return _Start(touch, self._anchor(intent, leg, touch), info.tick, info.lot_size, most)
+        anchor = touch if began_at is None else began_at
+        if leg.purpose is LegPurpose.OPEN:
+            self._anchors[leg.id] = anchor
+        return _Start(touch, anchor, info.tick, info.lot_size, most)
 
-    def _anchor(self, intent: Intent, leg: Leg, touch: Decimal) -> Decimal:
-        """What caps are measured from: for an entry where its leg began, for others the touch."""
+    def _began_at(self, intent: Intent, leg: Leg) -> Decimal | None:
+        """Where an entry's leg began, here or by whoever sent its first order; None at first."""
         if leg.purpose is not LegPurpose.OPEN:
-            return touch
-        if leg.id not in self._anchors:
-            before = [one.price for one in self._store.orders(intent.id) if one.leg_id == leg.id]
-            self._anchors[leg.id] = before[0] if before else touch
-        return self._anchors[leg.id]
+            return None
+        if leg.id in self._anchors:
+            return self._anchors[leg.id]
+        orders = self._store.orders(intent.id)
+        return next((order.price for order in orders if order.leg_id == leg.id), None)
 
     def _touch(self, leg: Leg) -> Decimal:
         """The best price on the other side, or the last one where nobody is there."""

@@ -1,11 +1,15 @@
 """What a process left behind is brought to its end by the next one, and then nothing is left to do.
 
 Every operation that nobody is at work on is carried out from where it stands. A pass that finds
-nothing new changes nothing, so it may run at a start, and every few seconds from then on. One
-operation that cannot be carried on does not keep the others waiting.
+nothing new changes nothing, so it may run at a start, and every few seconds from then on. Each
+operation has a thread of its own, and an instrument has one operation: one that is slow, or meets
+an error that nobody foresaw, does not keep the others from theirs.
 """
 
+import logging
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
 
 from core.db_state_manager import DatabaseStateManager
@@ -14,10 +18,13 @@ from core.db_state_manager.records import Intent
 from core.db_state_manager.states import IntentAction
 from core.errors import PortfolioError
 from live.carrying_out import UNRESOLVED, IntentCarrier
+from live.exits import Stopping
 from live.order_executor import Outcome
 
 BOOKS_DISAGREE = "BOOKS_DISAGREE"
 _WHO = "recovery"
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +71,17 @@ class CrashRecoveryManager:
         self._instruments = tuple(instruments)
 
     def run(self) -> RecoveryReport:
-        """One pass over what nobody is at work on; an exit gets one pass of the ladder in it."""
+        """One pass over what nobody is at work on; an exit gets one pass of the ladder in it.
+
+        Raises Stopping when the process is to end.
+        """
         found = self._store.abandoned_intents()
         mine = [intent for intent in found if intent.action is not IntentAction.ROLL]
-        return RecoveryReport(tuple(self._resume(intent) for intent in mine))
+        if not mine:
+            return RecoveryReport(())
+        with ThreadPoolExecutor(len(mine), thread_name_prefix="resume") as pool:
+            works = [pool.submit(copy_context().run, self._resume, intent) for intent in mine]
+        return RecoveryReport(tuple(work.result() for work in works))
 
     def check_invariants(self) -> tuple[str, ...]:
         """What in the books contradicts itself, and lock what it concerns for entries.
@@ -86,4 +100,9 @@ class CrashRecoveryManager:
             done = self._carrier.carry_out(intent, most_passes=1)
         except PortfolioError as error:
             return Resumed(intent.id, intent.instrument, None, str(error))
+        except Stopping:
+            raise
+        except Exception as error:
+            _LOG.exception("intent %d could not be carried on", intent.id)
+            return Resumed(intent.id, intent.instrument, None, repr(error))
         return Resumed(intent.id, intent.instrument, done.outcome, done.reason)

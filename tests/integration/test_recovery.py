@@ -1,5 +1,6 @@
 """A process may die at any instruction: the next one carries on to the exposure intended."""
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from decimal import Decimal
@@ -284,12 +285,15 @@ def test_an_exit_left_behind_overnight_is_still_an_exit(desk: Desk) -> None:
     assert (desk.held(), desk.layers(GOLD)) == ({}, [])
 
 
-def test_one_operation_that_cannot_go_on_does_not_keep_the_others(desk: Desk) -> None:
+@pytest.mark.parametrize("error", [Retryable("the database gave up"), KeyError("unforeseen")])
+def test_one_operation_that_cannot_go_on_does_not_keep_the_others(
+    desk: Desk, error: Exception
+) -> None:
     stuck, other = desk.reserve_entry(BANK, 1), desk.reserve_entry(GOLD, 1)
 
     def fail(call: Callable[[int], object], intent_id: int) -> object:
         if intent_id == stuck.id:
-            raise Retryable("the database gave up")
+            raise error
         return call(intent_id)
 
     store = otherwise(desk.store, "legs", fail)
@@ -301,6 +305,26 @@ def test_one_operation_that_cannot_go_on_does_not_keep_the_others(desk: Desk) ->
     ]
     recovered(desk)
     assert desk.held() == exposure(desk)
+
+
+def test_one_operation_that_is_slow_does_not_keep_the_others(desk: Desk) -> None:
+    """Both are under way at once: the first waits, for as long as that takes, for the second."""
+    slow, other = desk.reserve_entry(BANK, 1), desk.reserve_entry(GOLD, 1)
+    other_began = threading.Event()
+
+    def meet(call: Callable[[int], object], intent_id: int) -> object:
+        if intent_id == other.id:
+            other_began.set()
+        assert other_began.wait(30)
+        return call(intent_id)
+
+    store = otherwise(desk.store, "legs", meet)
+    carrier = carrier_of("the next process", store, desk.client, desk.clock)
+    report = CrashRecoveryManager(store, carrier, CATALOG).run()
+    assert [(each.intent_id, each.outcome) for each in report.resumed] == [
+        (slow.id, Outcome.FILLED),
+        (other.id, Outcome.FILLED),
+    ]
 
 
 TAMPERING = {
