@@ -17,8 +17,10 @@ COMMANDS = {
     "explain": ("live.commands.explain", "explain"),
     "live": ("live.commands.live", "live"),
     "migrate": ("live.commands.migrate", "migrate"),
+    "orders": ("live.commands.orders", "orders"),
     "signal": ("live.commands.signal", "signal"),
     "status": ("live.commands.status", "status"),
+    "sync": ("live.commands.sync", "sync"),
 }
 
 

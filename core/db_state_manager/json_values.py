@@ -10,7 +10,7 @@ import json
 import types
 import typing
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
 from typing import Any, TypeVar
@@ -75,6 +75,6 @@ def _typed(kind: Any, data: Any) -> Any:
     if dataclasses.is_dataclass(kind):
         hints, make = _hints(typing.cast(type, kind)), typing.cast(Any, kind)
         return make(**{name: _typed(hints[name], item) for name, item in data.items()})
-    if kind is datetime:
-        return datetime.fromisoformat(data)
+    if kind in (date, datetime):
+        return kind.fromisoformat(data)
     return kind(data)

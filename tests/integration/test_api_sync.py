@@ -7,27 +7,30 @@ from typing import Any
 
 import pytest
 
-from brokers.messages import Action, Contract
+from brokers.messages import Action
 from core.db_state_manager.records import OrderPlan
 from core.db_state_manager.states import IntentState, PriceType
 from core.errors import Rejected
-from live.app import create_app
-from live.broker_desk import BrokerDesk
-from live.lot_guard import LotGuard
-from live.unknown_orders import UnknownOrders
-from tests.fixtures.adoption import GOLD_FUTURE, PRICES, STOPS, Books, open_books
-from tests.fixtures.database import enter, reserved_intent
-from tests.fixtures.order_desk import CATALOG, CONTRACTS
+from tests.fixtures.adoption import (
+    GOLD_FUTURE,
+    PRICES,
+    STOPS,
+    TRADED,
+    Books,
+    guard,
+    open_books,
+    unknown_order,
+    web_over,
+)
 from tests.fixtures.rules import BANK, GOLD
 from tests.fixtures.still_broker import order_row
-from tests.fixtures.web import OPERATOR_MARK, Web, web_on
+from tests.fixtures.web import OPERATOR_MARK, Web
 
 GIVEN = {
     "reason": "done by phone",
     "prices": {name: str(price) for name, price in PRICES.items()},
     "stops": {name: str(stop) for name, stop in STOPS.items()},
 }
-TRADED = Contract("BANKNIFTY27JAN26FUT", "NFO")
 
 
 @pytest.fixture
@@ -36,30 +39,9 @@ def books(database_url: str) -> Iterator[Books]:
         yield opened
 
 
-def guard(books: Books, *, is_paper: bool = False) -> LotGuard:
-    return LotGuard(books.store, books.broker, "still", CATALOG, CONTRACTS, is_paper)
-
-
 @pytest.fixture
 def web(books: Books) -> Web:
-    unknown = UnknownOrders(books.store, books.broker, books.clock, "the operator")
-    desk = BrokerDesk("still", books.reconciler, books.adopter, unknown, guard(books))
-    made = web_on(books.store)
-    parts = replace(made.parts, clock=books.clock, broker_desk=desk)
-    return Web(parts, create_app(parts), books.clock)
-
-
-def unknown_order(books: Books, known: tuple[str, ...] = ("1",)) -> int:
-    """An order for ten lots of which nobody knows what became."""
-    intent = reserved_intent(books.store, enter(10))
-    leg = books.store.legs(intent.id)[0]
-    day = books.clock.now().date()
-    price = PRICES[BANK]
-    row = books.store.record_send_intent(
-        OrderPlan(leg.id, "still", day, leg.quantity, PriceType.LIMIT, price, known)
-    )
-    books.store.leave_unknown(intent.id, [row], "no answer")
-    return row
+    return web_over(books)
 
 
 def test_what_differs_is_told_with_what_to_do_and_adopted(web: Web, books: Books) -> None:
