@@ -18,6 +18,7 @@ from core.db_state_manager.intents import (
     Reservation,
     ReserveResult,
 )
+from core.db_state_manager.left_over import NOTHING_KEPT, end_told
 from core.db_state_manager.records import ClaimedSignal, Intent, Outcome
 from core.db_state_manager.states import ACTIVE_INTENTS, IntentSource, IntentState, SignalStatus
 from core.decision import DecisionMaker, decide_stops
@@ -28,7 +29,7 @@ from core.peel_off import decide_peel_off
 from core.portfolio_state import PortfolioStateManager
 from core.ports import Clock
 from core.signal_validator import Refused
-from live.carrying_out import CarriedOut, IntentCarrier
+from live.carrying_out import TAKEN_OVER, CarriedOut, IntentCarrier
 from live.entries import EntryDesk, Prepared
 from live.exits import BUSY_LOOK_S, RETRY_S, ExitDesk
 from live.metrics import order_sent_after
@@ -91,6 +92,9 @@ class LiveTradingEngine:
 
     def handle(self, hand: InHand) -> Ended:
         """Do what an alert asks for. Raises Stopping, and what the database raises."""
+        begun = self._store.begun_for(hand.claimed.id)
+        if begun is not None:
+            return self._end_of(self._awaited(begun))
         try:
             match hand.claimed.alert:
                 case MarketDataSignal() as bar:
@@ -102,6 +106,8 @@ class LiveTradingEngine:
                 case Signal() as entry:
                     return self._on_entry(hand, entry)
         except Rejected as error:
+            if error.code in TAKEN_OVER:
+                return _ended(SignalStatus.BLOCKED, f"{LEFT}{error.code}", str(error))
             is_void = error.code == SUPERSEDED
             status = SignalStatus.EXPIRED if is_void else SignalStatus.FAILED
             return _ended(status, error.code, str(error))
@@ -271,11 +277,8 @@ class LiveTradingEngine:
     def _end_of(self, intent: Intent) -> Ended:
         if intent.state in _LEFT:
             return _told(intent, CarriedOut(_LEFT[intent.state], intent.reason, None))
-        decision = intent.decision
-        if intent.state is IntentState.COMPLETED:
-            outcome = Outcome(decision.code, decision.reason, intent.lots, decision.limiter)
-            return Ended(SignalStatus.EXECUTED, outcome)
-        return _told(intent, CarriedOut(WorkOutcome.NOT_FILLED, intent.reason, None))
+        lots = self._store.booked_lots(intent.id)
+        return Ended(*end_told(intent, lots, intent.reason or NOTHING_KEPT))
 
 
 def _refused(decision: Decision) -> Ended:
@@ -295,8 +298,12 @@ def _told(intent: Intent, carried: CarriedOut) -> Ended:
             status = SignalStatus.FAILED if is_exit else SignalStatus.BLOCKED
             return _ended(status, "NOT_FILLED", carried.reason)
         case _:
-            reason = "; ".join(filter(None, (decision.reason, carried.reason)))
             lots = _lots(carried)
+            if decision.closes and lots is not None and lots < intent.lots:
+                status, outcome = end_told(intent, lots, carried.reason)
+                reason = "; ".join(filter(None, (outcome.reason, carried.reason)))
+                return Ended(status, replace(outcome, reason=reason))
+            reason = "; ".join(filter(None, (decision.reason, carried.reason)))
             outcome = Outcome(decision.code, reason, lots, decision.limiter)
             return Ended(SignalStatus.EXECUTED, outcome)
 

@@ -64,10 +64,13 @@ VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s,
 ON CONFLICT (instrument) WHERE state IN ('reserved', 'working', 'naked', 'unknown') DO NOTHING
 RETURNING {_COLUMNS}"""  # noqa: S608 - a constant
 
-# What a signal has already led to; cancelled attempts do not count.
+# What a signal has led to; not what was cancelled, or closed a part before it was sent again.
 OF_SIGNAL = f"""
 SELECT {_COLUMNS} FROM order_intents
-WHERE signal_id = %s AND state <> 'cancelled' ORDER BY id DESC LIMIT 1"""  # noqa: S608
+WHERE signal_id = %(signal)s AND state <> 'cancelled'
+  AND NOT (state = 'completed' AND action = 'exit'
+    AND updated_at < (SELECT received_at FROM signal_log WHERE id = %(signal)s))
+ORDER BY id DESC LIMIT 1"""  # noqa: S608
 
 # An exit that makes an entry void: of the same position, from a later bar.
 LATER_EXIT = """
@@ -219,7 +222,7 @@ class Intents(BookStore, Orders):
         if request.epoch is not None:
             _check_epoch(cursor, request.epoch)
         if request.signal_id is not None:
-            before = fetch_one(cursor, OF_SIGNAL, (request.signal_id,))
+            before = fetch_one(cursor, OF_SIGNAL, {"signal": request.signal_id})
             if before is not None:
                 intent = _intent(before)
                 return Reservation(ReserveResult.EXISTING, intent.decision, intent)
@@ -265,6 +268,15 @@ class Intents(BookStore, Orders):
         if row is None:
             raise InstrumentBusy
         return _intent(row)
+
+    def begun_for(self, signal_id: int) -> Intent | None:
+        """What an alert has led to since it was last received, unless that was cancelled."""
+        found = self.rows(OF_SIGNAL, {"signal": signal_id})
+        return _intent(found[0]) if found else None
+
+    def booked_lots(self, intent_id: int) -> int:
+        """The lots that an operation opened and closed."""
+        return self.read(lambda cursor: booked_lots(cursor, intent_id))
 
     def active_intent(self, instrument: str) -> Intent | None:
         """The operation that an instrument is busy with."""

@@ -26,12 +26,7 @@ SELECT (SELECT coalesce(sum(initial_lots), 0) FROM portfolio_positions WHERE int
 def tell_left(cursor: Cursor, intent: Intent, lots: int, reason: str, at: datetime) -> None:
     """Nobody waited for the end of what was left over, so its alert is told that end here."""
     decision = intent.decision
-    if lots:
-        status = SignalStatus.EXECUTED
-        outcome = Outcome(decision.code, decision.reason, lots, decision.limiter)
-    else:
-        status = SignalStatus.FAILED if decision.closes else SignalStatus.BLOCKED
-        outcome = Outcome("NOT_FILLED", reason)
+    status, outcome = end_told(intent, lots, reason)
     cursor.execute(TELL_LEFT, (status, to_json(outcome), at, intent.signal_id))
     if cursor.rowcount:
         told = {
@@ -41,6 +36,21 @@ def tell_left(cursor: Cursor, intent: Intent, lots: int, reason: str, at: dateti
             "outcome": outcome,
         }
         append_event(cursor, "SIGNAL_FINISHED", intent.instrument, told, at)
+
+
+def end_told(intent: Intent, lots: int, reason: str) -> tuple[SignalStatus, Outcome]:
+    """What an alert is told of an operation that came to `lots`; `reason` is why to none.
+
+    An exit that closed less than it was to has failed, so that it may be sent again.
+    """
+    decision = intent.decision
+    if not lots:
+        status = SignalStatus.FAILED if decision.closes else SignalStatus.BLOCKED
+        return status, Outcome("NOT_FILLED", reason)
+    if decision.closes and lots < intent.lots:
+        why = f"{lots} of {intent.lots} lots were closed"
+        return SignalStatus.FAILED, Outcome("PARTLY_FILLED", why, lots)
+    return SignalStatus.EXECUTED, Outcome(decision.code, decision.reason, lots, decision.limiter)
 
 
 def booked_lots(cursor: Cursor, intent_id: int) -> int:
