@@ -11,6 +11,7 @@ from core.errors import ConfigInvalid
 from live.clock import SystemClock
 from live.doctor.findings import Finding, Level, fail, look
 from live.doctor.machine import check_home, check_ports, check_python
+from live.doctor.market import check_market
 from live.doctor.services import check_database, check_gateway, check_redis
 from live.doctor.trading import check_calendar, check_mode
 from live.embedded import ready_servers
@@ -60,6 +61,20 @@ def _examine_services(settings: OperatorSettings, home: Home) -> Iterator[Findin
     yield from look("redis", lambda: check_redis(settings, servers), "see REDIS_URL")
     gateway = settings.gateway or _paper_gateway(home)
     yield from look("gateway", lambda: check_gateway(gateway), "see OPENALGO_URL")
+    if gateway is not None:
+        yield from look(
+            "market",
+            lambda: check_market(
+                gateway, database_url, settings.portfolio_config, _offset_s(settings, home)
+            ),
+            "see what the gateway says",
+        )
+
+
+def _offset_s(settings: OperatorSettings, home: Home) -> float:
+    """How far the clock of what runs is ahead."""
+    running = running_service(home)
+    return settings.clock_offset_s if running is None else running.clock_offset_s
 
 
 def _paper_gateway(home: Home) -> Gateway | None:
