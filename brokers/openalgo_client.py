@@ -42,11 +42,13 @@ from brokers.openalgo_errors import (
 from brokers.openalgo_http import GatewayAddress, GatewayHttp
 from brokers.order_checks import check_order
 from brokers.rate_limit import TokenBucket
+from brokers.read_budget import ReadBudget
 from core.errors import OutcomeUnknown, PortfolioError, Rejected
 from core.ports import Clock
 
 _LABEL = "PM"
 _MOST_MARGIN_LEGS = 50
+_TOO_MANY = 429
 _REMEDIES = {
     RefusalCode.BAD_KEY: "the gateway does not know this API key",
     RefusalCode.SESSION_DEAD: "the session is gone: log in at the gateway and the broker again",
@@ -58,7 +60,7 @@ class OpenAlgoClient:
     """The gateway's client; see `brokers.port.Broker` for what each method promises.
 
     `mode` is the one that orders must be handled in. `limiter` is shared by every client of the
-    account in this process; `wait` sleeps the seconds it asks for.
+    account in this process, `reads` likewise; `wait` sleeps the seconds they ask for.
     """
 
     def __init__(
@@ -68,12 +70,14 @@ class OpenAlgoClient:
         clock: Clock,
         limiter: TokenBucket,
         wait: Callable[[float], None] = time.sleep,
+        reads: ReadBudget | None = None,
     ) -> None:
         self._http = GatewayHttp(address)
         self._url = address.url
         self._mode = mode
         self._clock = clock
         self._limiter = limiter
+        self._reads = ReadBudget(clock) if reads is None else reads
         self._wait = wait
         self._symbols: dict[Contract, tuple[date, SymbolInfo]] = {}
 
@@ -205,7 +209,11 @@ class OpenAlgoClient:
         return RefusalCode.SESSION_DEAD if is_known else RefusalCode.FORBIDDEN
 
     def _read(self, endpoint: str, fields: Mapping[str, object] | None = None) -> Answer:
+        wait_s = self._reads.take(endpoint)
+        if wait_s > 0:
+            self._wait(wait_s)
         answer = self._http.read(endpoint, fields or {})
+        self._reads.told(endpoint, too_many=answer.status == _TOO_MANY)
         self._raise_failure(CallKind.READ, endpoint, answer)
         return answer
 

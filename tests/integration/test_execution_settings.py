@@ -254,3 +254,15 @@ def test_the_calendar_alone_keeps_no_exit_back(desk: Desk) -> None:
     desk.clock.wait(15 * 3600)
     assert desk.leave(*desk.layers(GOLD)).outcome is Outcome.FILLED
     assert told(desk, "EXIT_HELD") == 0
+
+
+@pytest.mark.parametrize("fault", ["limited_by_gateway", "limited_by_broker"])
+def test_reads_back_off_from_a_limit_and_the_order_is_followed_all_the_same(
+    desk: Desk, fault: str
+) -> None:
+    faults = PaperFaults(desk.paper)
+    faults.set(fault, endpoint="orderstatus", times=3)
+    done = carry_out(desk, desk.reserve_entry(GOLD, 1), DEFAULT_EXECUTION)
+    assert (done.outcome, len(desk.orders())) == (Outcome.FILLED, 1)
+    assert faults.struck() == [fault] * 3
+    assert desk.clock.elapsed_s >= 0.5 + 1 + 2
