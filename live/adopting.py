@@ -54,13 +54,14 @@ class Terms:
 
     `prices` are by symbol, or one by instrument: that of the future, or of the synthetic one.
     `stops` are by instrument, for new layers. `position_ids`, when given, lose their lots first
-    to last; otherwise the newest layer does.
+    to last; otherwise the newest layer does. `instrument` leaves the others as they are.
     """
 
     reason: str
     prices: Mapping[str, Decimal]
     stops: Mapping[str, Decimal]
     position_ids: tuple[str, ...] = ()
+    instrument: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,9 +127,15 @@ class Adopter:
     def adopt(self, terms: Terms) -> Adopted:
         """Book what differs. Raises Rejected, and then nothing was booked of what it names."""
         seen = self.look()
-        if seen.busy:
-            raise Rejected("INSTRUMENT_BUSY", f"{', '.join(seen.busy)} is being worked on")
-        found = self.adoptable(seen, terms.position_ids)
+        only = terms.instrument
+        busy = [name for name in seen.busy if only in (None, name)]
+        if busy:
+            raise Rejected("INSTRUMENT_BUSY", f"{', '.join(busy)} is being worked on")
+        found = [
+            each
+            for each in self.adoptable(seen, terms.position_ids)
+            if only in (None, each.instrument)
+        ]
         refused = [f"{each.instrument}: {each.reason}" for each in found if each.reason]
         if refused:
             raise Rejected("CANNOT_BE_BOOKED", "; ".join(refused))
@@ -182,8 +189,12 @@ class Adopter:
         gone = [each for each in named if each not in held]
         if gone:
             raise Rejected("NOT_HELD", f"{', '.join(gone)} is not held")
+        legs = self._store.held_legs(instrument)
+        unknown = [each for each in held if each not in legs]
+        if unknown:
+            raise Rejected("NO_LEGS", f"{', '.join(unknown)} has no legs: its contract is unknown")
         layers = [held[each] for each in named] or list(reversed(held.values()))
-        return Holding(self._catalog[instrument], tuple(layers), self._store.held_legs(instrument))
+        return Holding(self._catalog[instrument], tuple(layers), legs)
 
     def _in_lots(self, step: Step) -> Step:
         leg = step.legs[0]

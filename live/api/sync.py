@@ -69,6 +69,7 @@ class AdoptAsked(Asked):
     prices = _by_name()
     stops = _by_name()
     position_ids = _position_ids()
+    instrument = instrument(load_default=None, allow_none=True)
 
 
 class ManualExitAsked(Asked):
@@ -100,10 +101,12 @@ def sync_room(parts: WebParts, desk: BrokerDesk) -> Room:
         prices: Mapping[str, Decimal],
         stops: Mapping[str, Decimal],
         position_ids: list[str],
+        instrument: str | None,
     ) -> AdoptionReport:
         """Book what differs, so that it does not any more. Sends nothing."""
-        audited(parts.store, reason, prices=prices, stops=stops, position_ids=position_ids)
-        terms = Terms(reason, prices, stops, tuple(position_ids))
+        asked = {"prices": prices, "stops": stops, "position_ids": position_ids}
+        audited(parts.store, reason, instrument=instrument, **asked)
+        terms = Terms(reason, prices, stops, tuple(position_ids), instrument)
         return _reported(desk.adopter.adopt(terms))
 
     @room.on("POST", "/manual-exit", schema_of(AdoptionReport), body=ManualExitAsked)

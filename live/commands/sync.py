@@ -55,6 +55,7 @@ NAMED = _NamedNumber()
 @click.option("--price", "prices", type=NAMED, multiple=True, help="SYMBOL=PRICE or INSTRUMENT=.")
 @click.option("--stop", "stops", type=NAMED, multiple=True, help="INSTRUMENT=STOP of a new layer.")
 @click.option("--position", "positions", multiple=True, help="A layer that loses its lots first.")
+@click.option("--instrument", help="Adopt only what differs in this one.")
 @click.option("--confirm-lotsize", "lot_size", type=NAMED, help="INSTRUMENT=LOTSIZE.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--url", help="Of the service [the one that runs on PM_HOME].")
@@ -68,6 +69,7 @@ def sync(
     prices: Sequence[Named],
     stops: Sequence[Named],
     positions: Sequence[str],
+    instrument: str | None,
     lot_size: Named | None,
     yes: bool,
     url: str | None,
@@ -85,8 +87,9 @@ def sync(
     if adopt and seen.agrees is False:
         if not as_json:
             _show(seen)
-        terms = _terms(seen.adoptable, reason, prices, stops, positions, yes)
-        answer = client.post("/sync/adopt", **terms)
+        wanted = [each for each in seen.adoptable if instrument in (None, each.instrument)]
+        terms = _terms(wanted, reason, prices, stops, positions, yes)
+        answer = client.post("/sync/adopt", instrument=instrument, **terms)
         done = from_json(AdoptionReport, answer)
         seen = done.since
         if not as_json:

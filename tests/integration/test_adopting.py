@@ -1,6 +1,9 @@
 """What was done at the broker without us is booked, once, whole, and without an order."""
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date
 from decimal import Decimal
 
 import pytest
@@ -9,8 +12,11 @@ from hypothesis import strategies as st
 
 from brokers.messages import Action, Contract
 from core.db_state_manager.broker_books import PositionTag
+from core.db_state_manager.intents import BookedEvent, DecisionRequest
+from core.db_state_manager.states import IntentSource
 from core.errors import Rejected
 from live.adopting import Terms
+from live.adoption_decision import opening
 from tests.fixtures.adoption import (
     CALL,
     GOLD_FUTURE,
@@ -21,8 +27,11 @@ from tests.fixtures.adoption import (
     open_books,
 )
 from tests.fixtures.database import enter, reserved_intent
+from tests.fixtures.order_desk import CONTRACTS
 from tests.fixtures.rules import BANK, GOLD
 from tests.fixtures.still_broker import order_row
+
+GOLD_TERMS = CONTRACTS.terms(GOLD, date(2026, 11, 23))
 
 
 @pytest.fixture
@@ -216,6 +225,82 @@ def test_a_forced_exit_is_booked_and_its_difference_locks(books: Books) -> None:
     books.adopt()
     adopted = books.adopter.manual_exit(GOLD, Terms("I know", PRICES, {}), force=True)
     assert (books.layers(GOLD), adopted.reconciled.locked) == ([], (GOLD,))
+
+
+def test_an_instrument_that_cannot_be_adopted_leaves_the_others_their_turn(books: Books) -> None:
+    books.hold(gold=3)
+    books.broker.held[CALL] = 60
+    assert refused(books) == "CANNOT_BE_BOOKED"
+    only = Terms("why", PRICES, STOPS, instrument=GOLD)
+    adopted = books.adopter.adopt(only)
+    assert [step.instrument for step in adopted.booked] == [GOLD]
+    assert adopted.reconciled.locked == (BANK,)
+
+
+def test_two_adoptions_at_once_book_what_happened_once(books: Books) -> None:
+    """Incident 45: a sync bought again what was there already."""
+    books.hold(gold=3, bank=2)
+    together = threading.Barrier(4)
+
+    def adopt(_: int) -> str:
+        together.wait()
+        try:
+            books.adopt()
+        except Rejected as error:
+            return error.code
+        return "adopted"
+
+    with ThreadPoolExecutor(4) as pool:
+        ends = list(pool.map(adopt, range(4)))
+    assert set(ends) <= {"adopted", "BOOKS_MOVED", "COMPARISON_UNKNOWN", "INSTRUMENT_BUSY"}
+    books.adopt()
+    assert (books.lots(GOLD), books.lots(BANK)) == ([3], [2])
+    assert books.violations() == []
+
+
+def test_what_was_seen_before_somebody_else_traded_is_not_booked(books: Books) -> None:
+    """Incident 47: somebody who was paused woke and acted on what he had seen before."""
+    books.hold(gold=3)
+    seen = books.adopter.look()
+    (found,) = books.adopter.adoptable(seen)
+    books.adopt()
+    step = found.steps[0]
+    request = DecisionRequest(GOLD, IntentSource.OPERATOR)
+    decide = opening(step, "late", PRICES[GOLD], STOPS[GOLD], GOLD_TERMS)
+    with pytest.raises(Rejected) as refusal:
+        books.store.book_outside(
+            request,
+            {(GOLD_FUTURE.symbol, GOLD_FUTURE.exchange): 0},
+            decide,
+            lambda _: step.legs,
+            {GOLD_FUTURE.symbol: PRICES[GOLD]},
+            lambda *_: (),
+        )
+    assert refusal.value.code == "BOOKS_MOVED"
+    assert books.lots(GOLD) == [3]
+
+
+def test_a_booking_that_breaks_leaves_nothing_behind(books: Books) -> None:
+    """Incident 45: half a sync would be carried on with as an order."""
+    books.hold(gold=3)
+    (found,) = books.adopter.adoptable(books.adopter.look())
+    step = found.steps[0]
+
+    def breaks(*_: object) -> Sequence[BookedEvent]:
+        raise Rejected("BROKEN", "for a test")
+
+    with pytest.raises(Rejected, match="for a test"):
+        books.store.book_outside(
+            DecisionRequest(GOLD, IntentSource.OPERATOR),
+            {},
+            opening(step, "late", PRICES[GOLD], STOPS[GOLD], GOLD_TERMS),
+            lambda _: step.legs,
+            {GOLD_FUTURE.symbol: PRICES[GOLD]},
+            breaks,
+        )
+    assert books.store.active_intents() == []
+    assert books.store.held_by_fills() == ()
+    assert books.store.unfinished_orders() == []
 
 
 TRUTHS = st.tuples(st.integers(0, 4), st.integers(0, 3))
