@@ -136,16 +136,18 @@ def operator_settings(environment: Mapping[str, str], project: Path = PROJECT) -
     gateway = _read_gateway(variables, is_paper=False) if "OPENALGO_URL" in variables else None
     common = _common(variables, home)
     if gateway is not None and common["clock_offset_s"]:
-        raise ConfigInvalid(
-            "PM_CLOCK_OFFSET_S", common["clock_offset_s"], "only the paper exchange has its clock"
-        )
+        allowed = "only the paper exchange practises at another time: leave --at out"
+        raise ConfigInvalid("PM_CLOCK_OFFSET_S", common["clock_offset_s"], allowed)
+    paper_port = _whole(variables, "PM_PAPER_PORT", 5003, 0, 65_535)
+    if gateway is None and paper_port == common["port"]:
+        raise ConfigInvalid("PM_PAPER_PORT", paper_port, "PM_PORT is the same: set another")
     return OperatorSettings(
         **common,
         database_url=_database_url(variables) if "DATABASE_URL" in variables else None,
         redis_url=_redis_url(variables) if redis else None,
         with_redis=redis != NO_REDIS,
         gateway=gateway,
-        paper_port=_whole(variables, "PM_PAPER_PORT", 5003, 0, 65_535),
+        paper_port=paper_port,
         variables=variables,
     )
 
@@ -202,6 +204,9 @@ def read_object(path: Path) -> dict[str, Any]:
     """The JSON object in a file of settings. Raises ConfigInvalid."""
     try:
         found = json.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        allowed = f"{path} must be a file that this user may read ({error.strerror})"
+        raise ConfigInvalid(path.name, "(not shown)", allowed) from error
     except ValueError as error:
         raise ConfigInvalid(path.name, "(not shown)", f"{path} must be JSON: {error}") from error
     if not isinstance(found, dict):

@@ -54,9 +54,10 @@ def _examine() -> Iterator[Finding]:
 def _examine_services(settings: OperatorSettings, home: Home) -> Iterator[Finding]:
     servers = ready_servers(home.servers)
     database_url = settings.database_url or (servers.database_url if servers else None)
-    running = running_service(home) is not None
+    running = running_service(home)
+    served_at = None if running is None else running.url
     yield from check_mode(settings)
-    yield from look("ports", lambda: check_ports(settings, running), "set PM_HOST and PM_PORT")
+    yield from look("ports", lambda: check_ports(settings, served_at), "set PM_HOST and PM_PORT")
     yield from look("database", lambda: check_database(database_url), "see DATABASE_URL")
     yield from look("redis", lambda: check_redis(settings, servers), "see REDIS_URL")
     gateway = settings.gateway or _paper_gateway(home)

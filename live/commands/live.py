@@ -102,6 +102,7 @@ def live(
 def start(**options: object) -> None:
     """Start it detached, wait until it is ready, and say what runs."""
     home = _home()
+    home.prepare()
     running = running_service(home)
     if running is not None:
         click.echo("it runs already")
@@ -128,12 +129,14 @@ def restart(**options: object) -> None:
 
 @live.command()
 def status() -> None:
-    """Say what runs; exit code 1 when nothing does or it is not ready."""
+    """Say what runs; exit code 1 when nothing does or it is still starting."""
     home = _home()
     running = running_service(home)
     if running is None:
         pid = launcher_pid(home)
-        raise NotReady("nothing runs" if pid is None else f"process {pid} is still starting")
+        if pid is None:
+            raise NotReady(f"nothing runs on {home.path}: ./start_all.sh starts it")
+        raise NotReady(f"process {pid} is still starting: ./start_all.sh logs -f shows how far")
     _say(describe(home, running, _now(running)))
 
 
@@ -153,7 +156,10 @@ def logs(follow: bool, lines: int) -> None:
 
 
 def _start(home: Home, options: Mapping[str, object]) -> None:
-    running = detached.start(home, _as_arguments(options), click.echo)
+    try:
+        running = detached.start(home, _as_arguments(options), click.echo)
+    except KeyboardInterrupt:
+        raise NotReady("it goes on starting without you: ./start_all.sh stop ends it") from None
     _say(describe(home, running, _now(running)))
     click.echo()
     _say(first_alert(home, running, _now(running)))

@@ -68,10 +68,10 @@ def check_home(home: Home) -> Iterator[Finding]:
     yield _room(home.path)
 
 
-def check_ports(settings: OperatorSettings, is_running: bool) -> Iterator[Finding]:
-    """That the ports which a start needs are free."""
-    if is_running:
-        yield fine("ports", f"{settings.port} is served by the service that runs")
+def check_ports(settings: OperatorSettings, served_at: str | None) -> Iterator[Finding]:
+    """That the ports which a start needs are free; `served_at` is the service that runs."""
+    if served_at is not None:
+        yield fine("ports", f"the service that runs has {served_at}")
         return
     wanted = [(settings.host, settings.port, "PM_PORT")]
     if settings.gateway is None and settings.paper_port:

@@ -89,9 +89,13 @@ class Home:
                 os.truncate(log, 0)
 
     def empty_metrics(self) -> None:
-        """Counts of an earlier run are not of this one."""
+        """Counts of an earlier run are not of this one. Raises ConfigInvalid."""
         shutil.rmtree(self.metrics, ignore_errors=True)
-        self.metrics.mkdir(mode=0o700)
+        try:
+            self.metrics.mkdir(mode=0o700)
+        except OSError as error:
+            allowed = "a folder that another user has not started this in is expected: chown -R it"
+            raise ConfigInvalid("PM_HOME", str(self.path), allowed) from error
 
     def place_servers(self, reachable: Path = REACHABLE) -> Path:
         """The folder for the embedded servers; chosen once, for it holds all data.

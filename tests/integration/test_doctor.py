@@ -56,11 +56,12 @@ def test_a_busy_port_is_told_with_the_setting_that_moves_it(tmp_path: Path) -> N
     with create_server((LOOPBACK, 0)) as busy:
         port = str(busy.getsockname()[1])
         settings = operator_settings({"PM_PORT": port, "PM_PAPER_PORT": "0"}, tmp_path)
-        (found,) = check_ports(settings, is_running=False)
+        (found,) = check_ports(settings, None)
         assert found.level is Level.FAIL
         assert "PM_PORT" in found.advice
-        (found,) = check_ports(settings, is_running=True)
+        (found,) = check_ports(settings, "http://127.0.0.1:5402")
         assert found.level is Level.OK
+        assert "5402" in found.found
 
 
 def test_a_sound_database_is_called_sound(database_url: str) -> None:

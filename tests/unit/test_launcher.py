@@ -101,6 +101,12 @@ def test_a_state_folder_that_cannot_be_made_is_told_by_name(tmp_path: Path) -> N
         Home(tmp_path / "file" / "state").prepare()
 
 
+def test_a_folder_of_counts_that_is_not_ours_is_told_by_name(home: Home) -> None:
+    home.metrics.touch()
+    with pytest.raises(ConfigInvalid, match="PM_HOME"):
+        home.empty_metrics()
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root runs the servers as somebody else")
 def test_the_servers_of_root_go_where_their_account_can_and_stay_there(tmp_path: Path) -> None:
     closed = tmp_path / "closed"

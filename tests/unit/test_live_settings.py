@@ -77,6 +77,12 @@ def test_a_wrong_file_is_refused_by_name(
         operator_settings({}, tmp_path)
 
 
+def test_a_file_that_cannot_be_read_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "db_config.json").mkdir()
+    with pytest.raises(ConfigInvalid, match=r"db_config\.json.*may read"):
+        operator_settings({}, tmp_path)
+
+
 @pytest.mark.parametrize("name", ["openalgo", "db", "redis"])
 def test_an_example_names_exactly_what_its_file_may_hold(tmp_path: Path, name: str) -> None:
     example = (PROJECT / f"{name}_config.example.json").read_text()
@@ -93,6 +99,7 @@ def test_an_example_names_exactly_what_its_file_may_hold(tmp_path: Path, name: s
     [
         ({"PM_PORT": "80a"}, "PM_PORT"),
         ({"PM_PORT": "0"}, "PM_PORT"),
+        ({"PM_PORT": "5003"}, "PM_PAPER_PORT: 5003 is not allowed; PM_PORT is the same"),
         ({"PM_WORKERS": "0"}, "PM_WORKERS"),
         ({"PM_WEBHOOK_SOURCES": "10.0.0.0/8, 10.0.0.0/99"}, "PM_WEBHOOK_SOURCES"),
         ({"PM_TEST_MODE": "perhaps"}, "PM_TEST_MODE"),
