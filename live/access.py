@@ -77,8 +77,8 @@ class TokenMissing(Rejected):
 class CallerRefused(Rejected):
     """The caller showed a wrong token, or calls from where nobody may."""
 
-    def __init__(self) -> None:
-        super().__init__("CALLER_REFUSED", "this caller may not do that")
+    def __init__(self, reason: str = "this caller may not do that") -> None:
+        super().__init__("CALLER_REFUSED", reason)
 
 
 class Access:

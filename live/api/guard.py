@@ -57,7 +57,7 @@ class Guard:
         reads = request.method in _READS
         needed = Role.VIEWER if reads or request.endpoint in _FOR_ALL else Role.OPERATOR
         if not visit.caller.may(needed):
-            raise CallerRefused
+            raise CallerRefused(f"a {visit.caller.role} may not do that: it takes an {needed}")
         if visit.cookie is not None and not reads:
             self._check_csrf(visit.cookie)
         if request.endpoint not in _UNCOUNTED:
@@ -82,7 +82,7 @@ class Guard:
 
     def _check_csrf(self, cookie: str) -> None:
         if not self._sessions.is_csrf_token(request.headers.get(CSRF_HEADER, ""), cookie):
-            raise CallerRefused
+            raise CallerRefused(f"with a cookie, {CSRF_HEADER} must be GET /session's csrf_token")
 
 
 def _is_open(asked: Request) -> bool:

@@ -19,6 +19,10 @@ FieldErrors = Mapping[str, list[str]]
 
 _LOG = logging.getLogger(__name__)
 _ALERTS = "webhook"
+_WORDS = {
+    HTTPStatus.NOT_FOUND: "there is no such address: /openapi.json lists those that there are",
+    HTTPStatus.METHOD_NOT_ALLOWED: "this address takes only the methods that Allow names",
+}
 
 
 class ArgumentsInvalid(Rejected):
@@ -98,7 +102,8 @@ def _perhaps_done(error: OutcomeUnknown) -> Response:
 
 def _refused(error: HTTPException) -> Response:
     status = HTTPStatus(error.code or HTTPStatus.INTERNAL_SERVER_ERROR)
-    response = _refusal(status, status.name, error.description or status.phrase)
+    told = _WORDS.get(status) or error.description or status.phrase
+    response = _refusal(status, status.name, told)
     for name, value in error.get_headers(request.environ):
         if name == "Allow":
             response.headers[name] = value

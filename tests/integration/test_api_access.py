@@ -179,8 +179,9 @@ def test_a_session_may_do_what_its_token_may(web: Web, role: Role) -> None:
     browser = web.client()
     token = browser.post("/session", json={"token": TOKENS[role]}).get_json()["csrf_token"]
     headers = {CSRF_HEADER: token}
-    status = browser.post("/emergency/stop", json=SWITCH, headers=headers).status_code
-    assert status == (200 if role is Role.OPERATOR else 403)
+    response = browser.post("/emergency/stop", json=SWITCH, headers=headers)
+    assert response.status_code == (200 if role is Role.OPERATOR else 403)
+    assert role is Role.OPERATOR or "takes an operator" in response.get_json()["reason"]
 
 
 @pytest.mark.parametrize("shown", [None, "", "x", "é", "of another session"])
@@ -194,6 +195,7 @@ def test_a_cookie_alone_changes_nothing(web: Web, shown: str | None) -> None:
     headers = {} if told is None else {CSRF_HEADER: told.encode().decode("latin-1")}
     response = browser.post("/emergency/stop", json=SWITCH, headers=headers)
     assert (response.status_code, response.get_json()["code"]) == (403, "CALLER_REFUSED")
+    assert CSRF_HEADER in response.get_json()["reason"]
     assert web.parts.store.controls() == []
 
 
