@@ -6,6 +6,7 @@ both servers. Who works in a data folder is asked of /proc, never of a pid file.
 
 import ctypes
 import os
+import re
 import signal
 import subprocess
 import time
@@ -22,6 +23,7 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 _PAUSE_S = 0.02
 _LOG_BYTES = 10_000_000
 _LAST_LINES = 5
+_FATAL = re.compile(r"\b(FATAL|PANIC):")
 # A server that lost its supervisor is already stopping: patience first, force later.
 _EVICTION = ((signal.SIGINT, 20.0), (signal.SIGQUIT, 5.0), (signal.SIGKILL, 5.0))
 # What a server may know of our environment: no secrets, and none of its own PG* settings.
@@ -85,14 +87,16 @@ class ServerProcess:
         return self._child.wait()
 
     def last_words(self) -> str:
-        """The last lines it printed, as one."""
+        """The last lines it printed, as one; what follows a fatal one says no more of why."""
         size = self._log.stat().st_size
         with self._log.open("rb") as file:
             # A log that is now shorter was put aside since.
             file.seek(self._log_start if self._log_start <= size else 0)
             printed = file.read().decode(errors="replace").splitlines()
         lines = [line.strip() for line in printed if line.strip()]
-        return " / ".join(lines[-_LAST_LINES:]) or "it said nothing"
+        fatal = [place for place, line in enumerate(lines, start=1) if _FATAL.search(line)]
+        told = lines[: fatal[-1]] if fatal else lines
+        return " / ".join(told[-_LAST_LINES:]) or "it said nothing"
 
     def end_group(self) -> None:
         """End what it started and left behind; its own end must have been seen."""

@@ -436,6 +436,16 @@ def test_a_server_that_cannot_start_says_why_and_stops_the_other(state: Path) ->
         shutil.rmtree(kept)
 
 
+def test_the_last_words_of_a_server_end_with_what_was_fatal(tmp_path: Path) -> None:
+    printed = ["HINT: none"] * 6 + ["PANIC: No space left on device"] + ["LOG: shut down"] * 6
+    command = ["printf", r"%s\n", *printed]
+    process = ServerProcess(
+        command, choose_account(()), tmp_path / "log", {"PATH": "/usr/bin:/bin"}
+    )
+    process.wait()
+    assert process.last_words().endswith("HINT: none / PANIC: No space left on device")
+
+
 def test_data_whose_making_was_killed_is_made_anew(open_folder: Path) -> None:
     half = open_folder / "postgres.new-killed"
     half.mkdir()
