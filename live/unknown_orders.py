@@ -2,7 +2,8 @@
 
 Only an order that has no name yet can be settled so: as one of the orders that the broker's books
 show, or as never sent. Both are refused while somebody works on its operation, and whatever
-contradicts the books is. Afterwards the next sweep carries on, and releases the lock.
+contradicts the books is. Afterwards the next sweep carries on, and releases the lock: an exit is
+pursued to its end, an entry is not, for hours may have passed; what it has bought stays.
 """
 
 from collections.abc import Iterator
@@ -149,6 +150,7 @@ class UnknownOrders:
         if not self._store.take_intent(intent_id, self._owner, _LEASE_S):
             raise Rejected("INTENT_HELD", f"intent {intent_id} is being worked on: ask again")
         try:
+            self._store.request_cancel(intent_id)
             yield
         finally:
             self._store.release_intent(intent_id, self._owner)
