@@ -16,14 +16,14 @@ from brokers.messages import Contract
 from brokers.port import Broker
 from core.db_state_manager import DatabaseStateManager
 from core.db_state_manager.intents import DecisionRequest
-from core.db_state_manager.records import Leg, LegPlan
-from core.db_state_manager.states import IntentSource
+from core.db_state_manager.records import Intent, Leg, LegPlan
+from core.db_state_manager.states import IntentAction, IntentSource
 from core.decision_record import Decision, DecisionCode, LayerClose
 from core.errors import PortfolioError
 from core.models import Position, SignalType
 from core.portfolio_state import PortfolioStateManager
 from live.carrying_out import IntentCarrier
-from live.exits import ExitDesk, Stopping
+from live.exits import BUSY_LOOK_S, DecideExit, ExitDesk, Stopping
 from live.expiry_utils import ContractChooser
 
 DRY_RUN, WORKING, NOTHING_HELD, FAILED = "DRY_RUN", "WORKING", "NOTHING_HELD", "FAILED"
@@ -99,7 +99,7 @@ class CloseAll:
     def run(self, reason: str, who: str) -> tuple[InstrumentClosing, ...]:
         """Close every layer. What goes on after the patience is reported as WORKING."""
         held = self._held()
-        legs = {name: self._store.held_legs(name) for name in held}
+        legs = {name: self._traded_legs(name) for name in held}
         pool = ThreadPoolExecutor(max(len(held), 1), thread_name_prefix="close-all")
         why = f"close-all by {who}: {reason}"
         works = {name: pool.submit(copy_context().run, self._close, name, why) for name in held}
@@ -110,10 +110,22 @@ class CloseAll:
         )
 
     def _held(self) -> Mapping[str, list[Position]]:
+        """Layers by instrument; an entry that is on its way may hold something without a layer."""
         held: dict[str, list[Position]] = {}
+        for intent in self._store.active_intents():
+            if intent.action is IntentAction.ENTRY:
+                held[intent.instrument] = []
         for layer in self._store.load_book().layers():
             held.setdefault(layer.instrument, []).append(layer)
         return held
+
+    def _traded_legs(self, instrument: str) -> Mapping[str, Sequence[Leg]]:
+        """The legs of each layer, and those of an entry that is on its way."""
+        legs: dict[str, Sequence[Leg]] = dict(self._store.held_legs(instrument))
+        busy = self._store.active_intent(instrument)
+        if busy is not None and busy.action is IntentAction.ENTRY:
+            legs[f"intent {busy.id}"] = self._store.legs(busy.id)
+        return legs
 
     def _close(self, instrument: str, why: str) -> tuple[str, str]:
         """Its outcome and the reason, in words."""
@@ -126,7 +138,7 @@ class CloseAll:
                 instrument, IntentSource.OPERATOR, owner=owner, lease_s=self._lease_s
             )
             try:
-                intent = self._exits.reserve(request, decide).intent
+                intent = self._reserved(request, decide)
                 if intent is None:
                     return NOTHING_HELD, "closed meanwhile"
                 carried = self._carriers(owner).carry_out(intent)
@@ -135,11 +147,21 @@ class CloseAll:
                 return FAILED, str(error) or "the service is stopping"
             return carried.outcome, carried.reason
 
+    def _reserved(self, request: DecisionRequest, decide: DecideExit) -> Intent | None:
+        """The exit of what is held once no entry is on its way; those are called off."""
+        while True:
+            was_entered = self._exits.entry_in_the_way(request.instrument, None)
+            intent = self._exits.reserve(request, decide).intent
+            is_entered = was_entered or self._exits.entry_in_the_way(request.instrument, None)
+            if intent is not None or not is_entered:
+                return intent
+            self._exits.wait(BUSY_LOOK_S)
+
     def _rehearsed(self, instrument: str, layers: Sequence[Position]) -> InstrumentClosing:
         legs = self._store.held_legs(instrument)
         sends = self._chooser.exit_legs(legs, map(_whole, layers))
         closings = tuple(LayerClosing(layer.id, layer.lots, layer.lots) for layer in layers)
-        broker = self._standings(legs)
+        broker = self._standings(self._traded_legs(instrument))
         reason = "nothing was sent"
         return InstrumentClosing(
             instrument, DRY_RUN, reason, _is_flat(broker), closings, broker, sends

@@ -8,7 +8,7 @@ from psycopg2.extensions import parse_dsn
 from psycopg2.sql import SQL, Identifier
 
 from core.db_state_manager.states import SignalStatus
-from tests.fixtures.live_service import GOLD, alert, open_desk, until
+from tests.fixtures.live_service import CAPITAL, GOLD, alert, open_desk, until
 from tests.fixtures.paper_faults import PaperFaults
 
 _ENDS_ALL = """
@@ -58,3 +58,20 @@ def test_an_exit_waits_for_a_gateway_that_nobody_has_logged_in_at(
         faults.clear()
         assert desk.end_of(leaving["signal_id"]).status is SignalStatus.EXECUTED
         assert desk.held() == {}
+
+
+def test_close_all_calls_off_an_entry_and_closes_what_it_has(
+    database_url: str, open_folder: Path
+) -> None:
+    with open_desk(database_url, open_folder, None, "--funds", "1e9") as desk:
+        desk.store.move_capital(CAPITAL * 4, "for more than one lot", "operator")
+        halves = [{"fraction": 0.5}, {"fraction": 0.5, "after_s": 120}]
+        PaperFaults(desk.paper).set("partial_fill", side="BUY", pieces=halves, times=1)
+        entry = desk.send(alert(desk.clock.now(), "BASE_ENTRY", GOLD))
+        until(desk.held)
+        done = desk.operate("POST", "/emergency/close-all", reason="out", dry_run=False)
+        assert desk.held() == {}
+        assert done["is_flat"] is True
+        assert [each["instrument"] for each in done["instruments"]] == [GOLD]
+        assert "called off" in desk.end_of(entry["signal_id"]).outcome.reason
+        assert not list(desk.store.load_book().layers())
