@@ -54,12 +54,11 @@ def _points(**options: Any) -> PointsField:
 
 
 def _by_name() -> fields.Dict:
-    names = fields.String(validate=validate.Length(1, 40))
-    return fields.Dict(keys=names, values=_points(), load_default=dict)
+    return fields.Dict(keys=text(40), values=_points(), load_default=dict)
 
 
 def _position_ids() -> "fields.List[Any]":
-    return fields.List(fields.String(validate=validate.Length(1, 80)), load_default=list)
+    return fields.List(text(80), load_default=list)
 
 
 class AdoptAsked(Asked):

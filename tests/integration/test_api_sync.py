@@ -104,6 +104,8 @@ def test_a_manual_exit_is_refused_while_the_broker_holds_the_lots(web: Web, book
     [
         ("/sync/adopt", {}, {"reason"}),
         ("/sync/adopt", {"reason": "x", "prices": {GOLD: "-1"}}, {f"prices.{GOLD}.value"}),
+        ("/sync/adopt", {"reason": "x", "stops": {"a\x00": "1"}}, {"stops.a\x00.key"}),
+        ("/sync/adopt", {"reason": "x", "position_ids": ["a\x00"]}, {"position_ids.0"}),
         ("/manual-exit", {"instrument": "gold", "reason": "x"}, {"instrument"}),
         ("/orders/1/resolve", {"reason": "x"}, {"order_id"}),
         ("/orders/1/resolve", {"reason": "x", "order_id": "7", "never_sent": True}, {"order_id"}),
