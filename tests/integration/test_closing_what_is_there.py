@@ -142,6 +142,20 @@ def test_an_orphan_that_was_closed_by_hand_is_booked_and_not_sold_again(desk: De
     assert locks(desk) == []
 
 
+def test_only_trades_since_the_operation_are_taken_for_its_own(desk: Desk) -> None:
+    by_hand(desk, CALL, Action.BUY, 60)
+    by_hand(desk, CALL, Action.SELL, 60)
+    stopped_at_the_put(desk)
+    intent = desk.reserve_entry(BANK, 2)
+    assert desk.carrier.carry_out(intent).outcome is Outcome.NAKED
+    desk.client.before = nothing
+    by_hand(desk, CALL, Action.SELL, 90)
+    desk.store.set_control(ControlState.ACTIVE, "for a test", "operator")
+    sent = desk.sent()
+    assert desk.carrier.carry_out(intent).outcome is Outcome.NAKED
+    assert (desk.sent(), desk.held()) == (sent, {CALL.symbol: -30})
+
+
 def test_an_exit_whose_second_leg_was_sold_by_hand_is_booked_with_that_price(desk: Desk) -> None:
     desk.enter(BANK, 2)
     prices: list[Decimal] = []

@@ -119,8 +119,7 @@ def test_what_cannot_be_completed_is_kept_within_one_cap_and_the_entrys_time(des
     in_part(desk, GOLD, times=1)
 
     def run_away(order: OrderRequest) -> None:
-        if desk.orders():
-            desk.move(GOLD, 131_000)
+        desk.move(GOLD, 131_000 if desk.orders() else 128_100)
 
     desk.client.before = run_away
     done = carry_out(desk, desk.reserve_entry(GOLD, 3), COMPLETE)
@@ -205,6 +204,24 @@ def test_a_second_leg_is_chased_within_its_time(desk: Desk) -> None:
     done = carry_out(desk, desk.reserve_entry(BANK, 2), config)
     assert (done.outcome, desk.held()) == (Outcome.NOT_FILLED, {})
     assert 20 <= desk.clock.elapsed_s <= 30
+
+
+@pytest.mark.parametrize("policy", SecondLeg)
+def test_a_second_leg_may_cost_more_where_it_is_to_be_completed(
+    desk: Desk, policy: SecondLeg
+) -> None:
+    """The put falls by more than one cap, and by less than the second leg's own."""
+
+    def fall(order: OrderRequest) -> None:
+        if order.contract.symbol == PUT:
+            desk.move(BANK, 58_012)
+
+    desk.client.before = fall
+    config = replace(DEFAULT_EXECUTION, second_leg=policy)
+    done = carry_out(desk, desk.reserve_entry(BANK, 2), config)
+    is_had = policy is SecondLeg.COMPLETE
+    assert done.outcome is (Outcome.FILLED if is_had else Outcome.NOT_FILLED)
+    assert desk.held() == ({CALL: 60, PUT: -60} if is_had else {})
 
 
 @pytest.mark.parametrize("is_done", [True, False])
