@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from core.errors import PortfolioError
+from core.version import VERSION
 
 COMMANDS = {
     "backtest": ("backtest.commands", "backtest"),
@@ -67,7 +68,7 @@ def _sentence(error: PortfolioError | OSError) -> str:
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--debug", is_flag=True, help="Show the whole traceback when something goes wrong.")
-@click.version_option("0.1.0", prog_name="portfolio-manager")
+@click.version_option(VERSION, prog_name="portfolio-manager")
 def main(debug: bool) -> None:
     """Turns TradingView alerts into sized positions in Bank Nifty and Gold Mini."""
 

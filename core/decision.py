@@ -93,8 +93,12 @@ class DecisionMaker:
         return _entry(signal, DecisionCode.ENTER_PYRAMID, size, given, gates)
 
     def mark(self, signal: Signal, book: PortfolioStateManager, broker_price: Decimal) -> None:
-        """Take the broker's price and the alert's ATR as the latest, if the alert can be right."""
-        if self._validator.check_alert(signal, book) is None:
+        """Take the broker's price and the alert's ATR as the latest, if both can be right.
+
+        A price far from the alert's is a wrong quote or a wrong alert: nothing is marked by it.
+        """
+        wrong = self._validator.check_alert(signal, book)
+        if wrong is None and self._validator.check_divergence(signal, broker_price) is None:
             book.mark(PriceMarked(signal.instrument, broker_price, signal.atr))
 
     def confirm(self, signal: Signal, decision: Decision, at: AtExecution) -> Decision:

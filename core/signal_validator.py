@@ -174,8 +174,10 @@ class SignalValidator:
             )
         return None
 
-    def _check_price(self, entry: ProposedEntry, broker: Decimal, tier: AgeTier) -> Refused | None:
-        signal = entry.signal
+    def check_divergence(
+        self, signal: Signal, broker: Decimal, tier: AgeTier = AgeTier.NORMAL
+    ) -> Refused | None:
+        """Whether the broker's price is another one than the alert's."""
         base = signal.type is SignalType.BASE_ENTRY
         percent = self._config.base_divergence_pct if base else self._config.pyramid_divergence_pct
         late = self._config.late_divergence_fraction if tier is AgeTier.HALVED else 1
@@ -185,6 +187,12 @@ class SignalValidator:
                 DecisionCode.PRICE_DIVERGED,
                 f"broker's {broker} is more than {limit} from the alert's {signal.price}",
             )
+        return None
+
+    def _check_price(self, entry: ProposedEntry, broker: Decimal, tier: AgeTier) -> Refused | None:
+        diverged = self.check_divergence(entry.signal, broker, tier)
+        if diverged is not None:
+            return diverged
         if broker <= entry.initial_stop:
             return Refused(
                 DecisionCode.PRICE_BELOW_STOP,

@@ -28,6 +28,7 @@ REMEMBERED = 10_000
 REST_S = 5.0
 _KEPT_S = 24 * 60 * 60
 _PATIENCE_S = 0.1
+_LONGEST_ID = 18
 
 
 def connect_redis(url: str) -> Redis:
@@ -75,7 +76,9 @@ class DuplicateDetector:
 
     def _known_to_redis(self, fingerprint: str) -> int | None:
         found = self._ask(lambda redis: redis.get(_key(fingerprint)))
-        return int(found) if isinstance(found, bytes) and found.isdigit() else None
+        if not isinstance(found, bytes) or len(found) > _LONGEST_ID:
+            return None
+        return int(found) if found.isdigit() else None
 
     def _ask(self, question: Callable[[Redis], Answer]) -> Answer | None:
         """What Redis says; nothing when it is absent, resting or in trouble."""

@@ -131,15 +131,16 @@ class LiveTradingEngine:
             self._exits.wait(BUSY_LOOK_S)
 
     def _not_held(self, leave: Signal, decision: Decision) -> Ended:
-        """Closed since that bar by our own stop or by another exit; or not held at all."""
-        closed = self._store.closed_since(leave.instrument, leave.layer, leave.bar_time)
+        """Closed within that bar by our own stop or by another exit; or not held at all."""
+        since = leave.bar_time - self._entries.bar_length(leave.instrument)
+        closed = self._store.closed_since(leave.instrument, leave.layer, since)
         if closed:
             reason = f"already closed: {', '.join(closed)}"
             return _ended(SignalStatus.BLOCKED, "ALREADY_CLOSED", reason)
         return _ended(SignalStatus.FAILED, decision.code, decision.reason)
 
     def _on_bar(self, hand: InHand, bar: MarketDataSignal) -> Ended:
-        late = self._no_news(bar)
+        late = self._no_news(hand.claimed, bar)
         if late is not None:
             return late
         self._follow(bar.instrument, bar.price)
@@ -161,12 +162,15 @@ class LiveTradingEngine:
         trading = config.instruments[bar.instrument].trading
         return decide_peel_off(bar.instrument, book[bar.instrument], equity, trading)
 
-    def _no_news(self, bar: MarketDataSignal) -> Ended | None:
-        """Why a closed bar says nothing of the market now; None for the latest one."""
+    def _no_news(self, claimed: ClaimedSignal, bar: MarketDataSignal) -> Ended | None:
+        """Why a closed bar said nothing of the market as it came in; None for the latest one.
+
+        One that came in time and was handled late still moves and hits stops.
+        """
         ahead = self._from_the_future(bar.bar_time)
         if ahead is not None:
             return ahead
-        age_s = self._entries.bar_age_s(bar.instrument, bar.bar_time)
+        age_s = self._entries.bar_age_s(bar.instrument, bar.bar_time, claimed.received_at)
         limit_s = self._maker.config.validation.max_bar_age_s
         if age_s > limit_s:
             reason = f"its bar closed {age_s:.0f} s ago, more than {limit_s} s"

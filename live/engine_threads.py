@@ -2,11 +2,13 @@
 
 What is in hand has an owner of its own, whose leases are renewed for as long as the work goes on:
 work that broke off is let go, and another thread or process takes it up when its lease ends. The
-first alert is claimed only after the first pass of the recovery.
+first alert is claimed after the first pass of the recovery, or ten seconds later if that lasts.
 """
 
 import itertools
 import logging
+import os
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +20,7 @@ from core.db_state_manager import DatabaseStateManager
 from core.db_state_manager.records import ClaimedSignal, Outcome
 from core.db_state_manager.states import SignalStatus
 from core.errors import OutcomeUnknown, PortfolioError, Retryable
+from core.version import VERSION
 from core.webhook_parser import kind_of
 from live.engine import LEFT, InHand, LiveTradingEngine
 from live.exits import Stopping
@@ -44,6 +47,7 @@ class Pace:
     last_work_s: float = 20.0
     resolve_window_s: float = 120.0
     reconcile_s: float = 60.0
+    equity_s: float = 60.0
 
 
 class EngineThreads:
@@ -69,6 +73,7 @@ class EngineThreads:
         self._free = threading.BoundedSemaphore(slots)
         self._workers = ThreadPoolExecutor(slots, thread_name_prefix="engine")
         self._numbers = itertools.count(1)
+        self._wrote_at_s = time.monotonic()
         self._owners: set[str] = set()
         self._woken = threading.Event()
         self._one_ended = threading.Condition()
@@ -82,8 +87,9 @@ class EngineThreads:
 
     @property
     def is_ready(self) -> bool:
-        """Whether alerts are being claimed."""
-        return self._recovered.is_set() and not self._stopping.is_set()
+        """Whether alerts are being claimed, and what becomes of them can be stored."""
+        is_alive = time.monotonic() - self._wrote_at_s < 2 * self._pace.lease_s
+        return self._recovered.is_set() and not self._stopping.is_set() and is_alive
 
     @contextmanager
     def in_hand(self) -> Iterator[str]:
@@ -200,6 +206,7 @@ class EngineThreads:
 
     def _renew(self) -> None:
         while not self._stopping.is_set() or self._owners:
+            self._beat()
             time.sleep(self._pace.lease_s / 3)
             for owner in list(self._owners):
                 try:
@@ -209,6 +216,14 @@ class EngineThreads:
                     _LOG.warning("leases could not be renewed: %s", error)
                 except Exception:
                     _LOG.exception("leases could not be renewed")
+
+    def _beat(self) -> None:
+        """Write that this process lives: the proof, too, that something can be written."""
+        try:
+            self._store.heartbeat(self._instance, socket.gethostname(), os.getpid(), VERSION)
+            self._wrote_at_s = time.monotonic()
+        except Exception as error:
+            _LOG.warning("nothing can be written: %s", error)
 
     @contextmanager
     def _held(self, owner: str) -> Iterator[None]:

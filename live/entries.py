@@ -137,15 +137,18 @@ class EntryDesk:
         """Seconds since the alert was received."""
         return (self._clock.now() - claimed.received_at).total_seconds()
 
-    def bar_age_s(self, instrument: str, bar_time: datetime) -> float:
+    def bar_length(self, instrument: str) -> timedelta:
+        """How long a bar of the instrument's chart is."""
+        return timedelta(minutes=self.config.instruments[instrument].strategy.timeframe_min)
+
+    def bar_age_s(self, instrument: str, bar_time: datetime, at: datetime) -> float:
         """Seconds since a bar closed; its time may be its open, so it closes one bar after it."""
-        minutes = self.config.instruments[instrument].strategy.timeframe_min
-        closed_at = bar_time + timedelta(minutes=minutes)
-        return max((self._clock.now() - closed_at).total_seconds(), 0.0)
+        closed_at = bar_time + self.bar_length(instrument)
+        return max((at - closed_at).total_seconds(), 0.0)
 
     def _at_execution(self, claimed: ClaimedSignal, prepared: Prepared) -> AtExecution:
         alert = claimed.alert
-        bar_age_s = self.bar_age_s(alert.instrument, alert.bar_time)
+        bar_age_s = self.bar_age_s(alert.instrument, alert.bar_time, self._clock.now())
         return AtExecution(prepared.price, self.age_s(claimed), bar_age_s)
 
     def _price(self, choice: EntryChoice) -> Decimal:

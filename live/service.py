@@ -117,7 +117,7 @@ class _Trading:
     ) -> None:
         self._pace = pace
         self._has_checked = False
-        self._reconciles_at_s = float("-inf")
+        self._reconciles_at_s = self._snaps_at_s = float("-inf")
         self._ends_at_s = 0.0
         self._settings = settings
         self._clock = clock
@@ -230,6 +230,9 @@ class _Trading:
             if done.locked or done.unlocked:
                 _LOG.warning("locked %s, unlocked %s", done.locked, done.unlocked)
         self._gaps.look_now_and_again()
+        if self._clock.monotonic() >= self._snaps_at_s:
+            self._snaps_at_s = self._clock.monotonic() + self._pace.equity_s
+            self._store.record_equity(self._store.load_book().open_pnl(), self._pace.equity_s / 2)
 
     def _wait(self, seconds: float) -> None:
         """Let time pass; when the process ends, work goes on for a while and then breaks off."""

@@ -11,7 +11,7 @@ from decimal import Decimal
 from psycopg2.extensions import cursor as Cursor
 
 from core.db_state_manager.connection import Database, Row, fetch_one
-from core.db_state_manager.records import EquitySnapshot, LedgerLine
+from core.db_state_manager.records import LedgerLine
 from core.db_state_manager.states import LedgerKind
 from core.errors import Rejected
 
@@ -28,15 +28,11 @@ VALUES (%s, %s, 0, %s, %s, %s, %s, %s)"""
 # Whether anything was ever booked.
 EVER_BOOKED = "SELECT EXISTS (SELECT FROM capital_transactions)"
 
-# Keep the account's money as it is now.
+# Keep the account's money as it is now, unless that was done a moment ago.
 SNAPSHOT = """
 INSERT INTO equity_snapshots (at, closed_equity, open_pnl, equity_high)
-SELECT %s, closed_equity, %s, equity_high FROM portfolio_state"""
-
-# The account's money over time.
-EQUITY_SERIES = """
-SELECT at, closed_equity, open_pnl, equity_high FROM equity_snapshots
-WHERE at >= %s ORDER BY at, id"""
+SELECT %(now)s, closed_equity, %(open_pnl)s, equity_high FROM portfolio_state
+WHERE NOT EXISTS (SELECT FROM equity_snapshots WHERE at > %(now)s - make_interval(secs => %(s)s))"""
 
 ZERO = Decimal(0)
 PAISA = Decimal("0.01")
@@ -83,14 +79,11 @@ class Capital(Database):
             book_lines(cursor, [LedgerLine(kind, amount, notes)], self._clock.now(), who=who)
             return lock_money(cursor)
 
-    def record_equity(self, open_pnl: Decimal) -> None:
-        """Keep a snapshot of the account's money for the equity curve."""
+    def record_equity(self, open_pnl: Decimal, apart_s: float = 0.0) -> None:
+        """Keep the account's money for the equity curve, if the last time is `apart_s` ago."""
+        kept = {"now": self._clock.now(), "open_pnl": open_pnl, "s": apart_s}
         with self.transaction() as cursor:
-            cursor.execute(SNAPSHOT, (self._clock.now(), open_pnl))
-
-    def equity_series(self, since: datetime) -> list[EquitySnapshot]:
-        """The snapshots from `since` on, oldest first."""
-        return [EquitySnapshot(*row) for row in self.rows(EQUITY_SERIES, (since,))]
+            cursor.execute(SNAPSHOT, kept)
 
 
 def lock_money(cursor: Cursor) -> Money:

@@ -77,6 +77,7 @@ LATER_EXIT = """
 SELECT leaving.id FROM signal_log AS entry JOIN signal_log AS leaving
     ON leaving.type = 'EXIT' AND leaving.instrument = entry.instrument
     AND leaving.bar_time > entry.bar_time
+    AND leaving.bar_time <= leaving.received_at + interval '5 minutes'
     AND (leaving.layer IS NULL OR leaving.layer = entry.layer)
 WHERE entry.id = %s AND entry.type IN ('BASE_ENTRY', 'PYRAMID')
 ORDER BY leaving.bar_time, leaving.id LIMIT 1"""

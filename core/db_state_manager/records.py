@@ -270,16 +270,6 @@ class AuditRow:
 
 
 @dataclass(frozen=True, slots=True)
-class EquitySnapshot:
-    """The account's money at a moment, rupees."""
-
-    at: datetime
-    closed_equity: Decimal
-    open_pnl: Decimal
-    equity_high: Decimal
-
-
-@dataclass(frozen=True, slots=True)
 class TradingControl:
     """What is allowed in a scope (GLOBAL or an instrument), why, and who said so."""
 

@@ -68,6 +68,7 @@ RETURNING taken.id, fingerprint, type, alert, received_at, attempts, priority, b
     SELECT exit.id FROM signal_log AS exit
     WHERE exit.type = 'EXIT' AND taken.type IN ('BASE_ENTRY', 'PYRAMID')
       AND exit.instrument = taken.instrument AND exit.bar_time > taken.bar_time
+      AND exit.bar_time <= exit.received_at + interval '5 minutes'
       AND (exit.layer IS NULL OR exit.layer = taken.layer)
     ORDER BY exit.bar_time, exit.id LIMIT 1)"""  # noqa: S608 - two constants
 

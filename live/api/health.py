@@ -9,6 +9,8 @@ from http import HTTPStatus
 from flask import Response, jsonify
 from marshmallow import Schema, fields
 from psycopg2.errors import UndefinedTable
+from redis import Redis
+from redis.exceptions import RedisError
 
 from core.db_state_manager import DatabaseStateManager
 from core.errors import OutcomeUnknown, Retryable
@@ -26,15 +28,18 @@ class Condition(Schema):
     reason = fields.String()
 
 
-def health_room(store: DatabaseStateManager, is_recovered: Callable[[], bool]) -> Room:
-    """GET /health and /ready."""
+def health_room(
+    store: DatabaseStateManager, is_recovered: Callable[[], bool], redis: Redis | None
+) -> Room:
+    """GET /health and /ready. Without Redis all goes on, with the database alone."""
     room = Room("health", __name__, description="Does it run, and may alerts be sent to it")
 
     @room.get_from("/health", Condition)
     @room.told(security=[])
     def health() -> Response:
-        """The process answers."""
-        return jsonify(status="ok")
+        """The process answers; degraded where it does without Redis."""
+        missing = _redis_problem(redis)
+        return jsonify(status="degraded", reason=missing) if missing else jsonify(status="ok")
 
     @room.get_from("/ready", Condition)
     @room.also_answers(503, Condition)
@@ -43,12 +48,22 @@ def health_room(store: DatabaseStateManager, is_recovered: Callable[[], bool]) -
         """The database is there with this program's schema, and what was begun is looked after."""
         problem = _problem(store)
         if problem is None and not is_recovered():
-            problem = "what an earlier process left behind is being looked at"
+            problem = "what was left behind is being looked at, or nothing can be written"
         if problem is None:
             return jsonify(status="ready"), HTTPStatus.OK
         return jsonify(status="not ready", reason=problem), HTTPStatus.SERVICE_UNAVAILABLE
 
     return room
+
+
+def _redis_problem(redis: Redis | None) -> str | None:
+    if redis is None:
+        return "there is no Redis: the database does its work"
+    try:
+        redis.ping()
+    except (RedisError, OSError):
+        return "Redis does not answer: the database does its work"
+    return None
 
 
 def _problem(store: DatabaseStateManager) -> str | None:

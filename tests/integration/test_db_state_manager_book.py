@@ -188,9 +188,11 @@ def test_capital_moves_both_ways_but_not_below_nothing(database_url: str) -> Non
 def test_equity_snapshots_are_kept_for_the_curve(database_url: str) -> None:
     manager = database(database_url)
     manager.record_equity(Decimal("1234.5"))
-    (point,) = manager.equity_series(MORNING)
+    (point,) = manager.equity_page(9, MORNING)
     assert (point.at, point.closed_equity, point.open_pnl) == (MORNING, CAPITAL, Decimal("1234.5"))
-    assert manager.equity_series(later(1)) == []
+    assert manager.equity_page(9, later(1)) == []
+    manager.record_equity(Decimal(5), apart_s=60)
+    assert len(manager.equity_page(9, MORNING)) == 1
 
 
 @pytest.mark.parametrize("state", [state for state in PositionState if state != "closed"])

@@ -197,6 +197,15 @@ def test_an_entry_knows_the_exit_that_came_after_it(
     assert entry.superseded_by == (after.id if void else None)
 
 
+def test_an_exit_whose_clock_is_ahead_makes_no_entry_void(database_url: str) -> None:
+    manager = database(database_url)
+    journal(manager, leave(bar_time=later(330)))
+    journal(manager, base_entry())
+    found = manager.claim_signals("worker", 10, LEASE_S)
+    (entry,) = [work for work in found if work.alert == base_entry()]
+    assert entry.superseded_by is None
+
+
 def test_no_two_workers_claim_the_same_alert(database_url: str) -> None:
     manager = database(database_url, pool_size=8)
     for minute in range(40):

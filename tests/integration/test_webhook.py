@@ -651,7 +651,8 @@ def test_a_live_process_says_so_even_without_its_database(
     unreachable: DatabaseStateManager,
 ) -> None:
     response = door_on(unreachable).client.get("/health")
-    assert (response.status_code, said(response)) == (200, {"status": "ok"})
+    assert (response.status_code, said(response)["status"]) == (200, "degraded")
+    assert "no Redis" in said(response)["reason"]
 
 
 def test_ready_is_a_database_with_this_programs_schema(door: Door) -> None:

@@ -71,3 +71,5 @@ def test_only_an_alert_that_can_be_right_marks_the_book() -> None:
     assert (held[BANK].price, held[BANK].atr) == (Decimal(50_480), add().atr)
     MAKER.mark(add(atr=Decimal(40_000)), held, Decimal(50_900))
     assert held[BANK].price == Decimal(50_480)
+    MAKER.mark(add(), held, Decimal(58_500))
+    assert held[BANK].price == Decimal(50_480)
