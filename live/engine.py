@@ -12,8 +12,8 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from core.db_state_manager import DatabaseStateManager
+from core.db_state_manager.decision_rights import SUPERSEDED
 from core.db_state_manager.intents import (
-    SUPERSEDED,
     DecisionRequest,
     Reservation,
     ReserveResult,

@@ -18,13 +18,13 @@ from core.db_state_manager.book import (
     BookStore,
     LoadedBook,
     audit,
-    book_opening,
-    book_reduction,
+    book_operation,
     save_marks,
     save_stops,
 )
-from core.db_state_manager.capital import Money, book_lines, lock_money
+from core.db_state_manager.capital import Money, lock_money
 from core.db_state_manager.connection import Row, fetch, fetch_one
+from core.db_state_manager.decision_rights import check_epoch, check_not_void
 from core.db_state_manager.json_values import from_row, to_json
 from core.db_state_manager.left_over import NOTHING_KEPT, booked_lots, tell_left
 from core.db_state_manager.operation import lock_instrument, unlock_instrument
@@ -47,7 +47,6 @@ from core.models import Position, Trade
 from core.portfolio_state import PortfolioStateManager
 
 ORDER_UNKNOWN = "ORDER_UNKNOWN"
-SUPERSEDED = "SUPERSEDED"
 _WHO = "order sender"
 
 _COLUMNS = """id, signal_id, instrument, source, action, state, layer, lots, decision, is_test,
@@ -71,16 +70,6 @@ WHERE signal_id = %(signal)s AND state <> 'cancelled'
   AND NOT (state = 'completed' AND action = 'exit'
     AND updated_at < (SELECT received_at FROM signal_log WHERE id = %(signal)s))
 ORDER BY id DESC LIMIT 1"""  # noqa: S608
-
-# An exit that makes an entry void: of the same position, from a later bar.
-LATER_EXIT = """
-SELECT leaving.id FROM signal_log AS entry JOIN signal_log AS leaving
-    ON leaving.type = 'EXIT' AND leaving.instrument = entry.instrument
-    AND leaving.bar_time > entry.bar_time
-    AND leaving.bar_time <= leaving.received_at + interval '5 minutes'
-    AND (leaving.layer IS NULL OR leaving.layer = entry.layer)
-WHERE entry.id = %s AND entry.type IN ('BASE_ENTRY', 'PYRAMID')
-ORDER BY leaving.bar_time, leaving.id LIMIT 1"""
 
 # The operation that an instrument is busy with.
 ACTIVE_OF = f"""
@@ -118,9 +107,6 @@ WHERE id = ANY (%s) AND state = 'open'"""
 MARK_OPEN = """
 UPDATE portfolio_positions SET state = 'open', version = version + 1
 WHERE id = ANY (%s) AND state = 'closing'"""
-
-# Who leads now; an older epoch may not trade.
-NEWEST_EPOCH = "SELECT max(epoch) FROM leadership_history"
 
 # The last operation of an alert, whatever became of it.
 LAST_OF_SIGNAL = f"""
@@ -221,7 +207,7 @@ class Intents(BookStore, Orders):
     ) -> Reservation:
         money = lock_money(cursor)
         if request.epoch is not None:
-            _check_epoch(cursor, request.epoch)
+            check_epoch(cursor, request.epoch)
         if request.signal_id is not None:
             before = fetch_one(cursor, OF_SIGNAL, {"signal": request.signal_id})
             if before is not None:
@@ -237,7 +223,7 @@ class Intents(BookStore, Orders):
         if not decision.acts:
             _audit_decision(cursor, decision, booking)
             return Reservation(ReserveResult.NOTHING, decision, None)
-        _check_not_void(cursor, request)
+        check_not_void(cursor, request.signal_id)
         intent = self._insert(cursor, request, decision)
         _audit_decision(cursor, decision, replace(booking, intent_id=intent.id))
         insert_legs(cursor, intent.id, plan_legs(decision))
@@ -375,8 +361,7 @@ class Intents(BookStore, Orders):
             raise Rejected("INTENT_ENDED", f"intent {intent_id} is {intent.state}")
         book = self._load(cursor, money).book
         booking = Booking(intent.signal_id, intent_id, intent.is_test, self._clock.now())
-        opened, trades = _book(cursor, book, events, booking)
-        book_lines(cursor, beside, booking.at, intent_id=intent_id)
+        opened, trades = book_operation(cursor, book, events, beside, booking)
         _release(cursor, intent, booking.at)
         done = Completion(tuple(opened), tuple(trades))
         lots = sum(layer.lots for layer in opened) + sum(trade.lots for trade in trades)
@@ -423,32 +408,6 @@ class Intents(BookStore, Orders):
         origins = [*INTENT_FROM[state]]
         cursor.execute(MOVE_INTENT, (state, reason, self._clock.now(), intent_id, origins))
         return cursor.rowcount > 0
-
-
-def _book(
-    cursor: Cursor, book: PortfolioStateManager, events: Sequence[BookedEvent], booking: Booking
-) -> tuple[list[Position], list[Trade]]:
-    opened: list[Position] = []
-    trades: list[Trade] = []
-    for event in events:
-        if isinstance(event, LayerOpened):
-            opened.append(book_opening(cursor, book, event, booking))
-        else:
-            trades.append(book_reduction(cursor, book, event, booking))
-    return opened, trades
-
-
-def _check_epoch(cursor: Cursor, epoch: int) -> None:
-    newest = fetch(cursor, NEWEST_EPOCH)[0][0]
-    if newest != epoch:
-        raise Rejected("STALE_EPOCH", f"epoch {epoch} does not lead any more; {newest} does")
-
-
-def _check_not_void(cursor: Cursor, request: DecisionRequest) -> None:
-    """An exit decides under the same lock: either it finds the intent, or it is found here."""
-    later = fetch_one(cursor, LATER_EXIT, (request.signal_id,))
-    if later is not None:
-        raise Rejected(SUPERSEDED, f"exit {later[0]} of a later bar makes it void")
 
 
 def _check_settled(cursor: Cursor, intent_id: int) -> None:
