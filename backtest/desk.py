@@ -172,8 +172,9 @@ class SimulatedDesk:
     def _fill(self, order: _Order, price: Decimal, time: datetime) -> None:
         if order.decision.lots and order.signal is not None and order.terms is not None:
             self._open(order.decision, order.signal, order.terms, price, time)
-        for close in order.decision.closes:
-            self._close(order.decision.instrument, close, order.reason, price, time)
+        closes = order.decision.closes
+        for number, close in enumerate(closes, start=1):
+            self._close(order, close, price, time, more_follow=number < len(closes))
 
     def _open(
         self,
@@ -206,9 +207,15 @@ class SimulatedDesk:
         )
 
     def _close(
-        self, instrument: str, close: LayerClose, reason: str, price: Decimal, time: datetime
+        self,
+        order: _Order,
+        close: LayerClose,
+        price: Decimal,
+        time: datetime,
+        *,
+        more_follow: bool,
     ) -> None:
-        day = time.date()
+        instrument, day = order.decision.instrument, time.date()
         held = self.book[instrument].layer(close.layer)
         if held is None:
             raise LookupError(f"{close.position_id} is not open")
@@ -227,6 +234,7 @@ class SimulatedDesk:
                 price=filled,
                 time=time,
                 charges=self._market.charges(terms, filled, close.lots, day, opening=False),
-                reason=reason,
+                reason=order.reason,
+                more_follow=more_follow,
             )
         )

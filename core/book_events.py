@@ -81,7 +81,10 @@ class LayerOpened:
 
 @dataclass(frozen=True, slots=True)
 class LayerReduced:
-    """`lots` of a layer were closed at `price`."""
+    """`lots` of a layer were closed at `price`.
+
+    `more_follow`: the operation that closed them closes more, in the events that follow.
+    """
 
     instrument: str
     position_id: str
@@ -90,6 +93,7 @@ class LayerReduced:
     time: datetime
     charges: Decimal
     reason: str
+    more_follow: bool = False
 
 
 BookEvent: TypeAlias = (

@@ -2,7 +2,7 @@
 
 Only the methods here change the book. Each change is one event; a book built from another's events
 is equal to it. `equity_high` is a ratchet on realised equity and is moved by nothing but a
-booking.
+booking: by an operation once, at its end, so that the order of its closes does not matter.
 """
 
 from collections.abc import Iterable, Iterator
@@ -324,6 +324,7 @@ class PortfolioStateManager:
         book.reweigh()
         self._reservations.pop(event.intent_id, None)
         self._realise(-event.charges, event.charges)
+        self._raise_high()
         self._record(event)
         return position
 
@@ -331,6 +332,7 @@ class PortfolioStateManager:
         """Book an exit's fill; a layer with no lots left is gone. Raises `Rejected` for too many.
 
         Entry charges are shared out by lots, to the paisa, the last lots taking what is left.
+        equity_high rests while more closes of the operation follow.
         """
         book = self._books[event.instrument]
         position = next((lay for lay in book.layers if lay.id == event.position_id), None)
@@ -366,6 +368,8 @@ class PortfolioStateManager:
         book.reweigh()
         self.trades.append(trade)
         self._realise(gross - event.charges, event.charges)
+        if not event.more_follow:
+            self._raise_high()
         self._record(event)
         return trade
 
@@ -387,6 +391,8 @@ class PortfolioStateManager:
     def _realise(self, amount: Decimal, charges: Decimal) -> None:
         self.closed_equity += amount
         self.charges += charges
+
+    def _raise_high(self) -> None:
         self.equity_high = max(self.equity_high, self.closed_equity)
 
     def _record(self, event: BookEvent) -> None:

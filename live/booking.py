@@ -6,7 +6,7 @@ so a recovery books what the worker would have.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 
@@ -97,7 +97,8 @@ class Booker:
         for symbols, closes in closing.items():
             own = [leg for leg in legs if leg.purpose is LegPurpose.CLOSE and leg.symbol in symbols]
             events += self._reduced(intent, _traded(own), closes, at)
-        return Booking(tuple(events), self._unwound(legs, at))
+        further = (replace(event, more_follow=True) for event in events[:-1])
+        return Booking((*further, *events[-1:]), self._unwound(legs, at))
 
     def _reduced(
         self, intent: Intent, traded: _Traded, closes: Sequence[LayerClose], at: datetime
