@@ -22,7 +22,7 @@ from core.instruments import InstrumentCatalog
 from core.models import ContractTerms, Position
 from live.booking import Booker
 from tests.fixtures.database import close
-from tests.fixtures.rules import BANK, CAPITAL, GOLD, MORNING, base_entry, config, terms
+from tests.fixtures.rules import BANK, CAPITAL, GOLD, MORNING, base_entry, config, opened, terms
 
 MAKER = DecisionMaker(config())
 CALL, PUT = "BANKNIFTY27JAN2650000CE", "BANKNIFTY27JAN2650000PE"
@@ -84,3 +84,29 @@ def test_gold_lots_are_no_quantity_whatever_the_brokers_lot_size(lotsize: int) -
     left = [leg(1, LegPurpose.CLOSE, Side.SELL, symbol, 3, quantity, "128500")]
     given = terms(point_value=Decimal(10), lot_size=100)
     assert profit(GOLD, bought, left, given) == Decimal("15000.00")
+
+
+def test_an_exit_of_layers_in_different_contracts_is_one_operation() -> None:
+    """Each close but the last says that more follow, whatever its contract."""
+    near, far = "GOLDM05JAN27FUT", "GOLDM05FEB27FUT"
+    book = MAKER.new_book()
+    layers = [
+        book.open_layer(opened(instrument=GOLD, layer=number, lots=2)) for number in (1, 2, 3)
+    ]
+    held = {
+        layer.id: [leg(1, LegPurpose.OPEN, Side.BUY, symbol, 2, 2, "50000")]
+        for layer, symbol in zip(layers, (near, far, near), strict=True)
+    }
+    sold = [
+        leg(place, LegPurpose.CLOSE, Side.SELL, symbol, lots, lots, "50500")
+        for place, (symbol, lots) in enumerate([(near, 4), (far, 2)], start=1)
+    ]
+    booker = Booker(InstrumentCatalog.shipped()[GOLD], ChargeSchedule.shipped())
+    leaving = intent(close(*layers), IntentAction.EXIT)
+    for legs, expected in [
+        (sold, [(0, True), (2, True), (1, False)]),
+        (sold[:1], [(0, True), (2, False)]),  # nothing of the other contract was had
+    ]:
+        events = booker.exit(leaving, legs, held, MORNING).events
+        found = [(event.position_id, event.more_follow) for event in events]  # type: ignore[union-attr]
+        assert found == [(layers[number].id, follow) for number, follow in expected]
