@@ -13,9 +13,10 @@ from tests.fixtures.servers import folder_for_all, fresh_database
 class Machine:
     """A service that is used again, and made anew after a test that went wrong."""
 
-    def __init__(self, postgres: EmbeddedServers, template: str) -> None:
+    def __init__(self, postgres: EmbeddedServers, template: str, application: str) -> None:
         self._postgres = postgres
         self._template = template
+        self._application = application
         self._opened = ExitStack()
         self._living: Living | None = None
 
@@ -24,7 +25,7 @@ class Machine:
         if self._living is None:
             dsn = self._opened.enter_context(fresh_database(self._postgres, self._template))
             folder = self._opened.enter_context(folder_for_all())
-            dying = open_service(dsn, folder, application="tests.crash.dying_service:create()")
+            dying = open_service(dsn, folder, application=self._application)
             self._living = self._opened.enter_context(dying)
         return self._living
 
@@ -35,9 +36,17 @@ class Machine:
 
 
 @pytest.fixture(scope="module")
-def machine(postgres: EmbeddedServers, migrated_template: str) -> Iterator[Machine]:
+def application() -> str:
+    """What gunicorn runs; a module may have another."""
+    return "tests.crash.dying_service:create()"
+
+
+@pytest.fixture(scope="module")
+def machine(
+    postgres: EmbeddedServers, migrated_template: str, application: str
+) -> Iterator[Machine]:
     """The service of a module."""
-    made = Machine(postgres, migrated_template)
+    made = Machine(postgres, migrated_template, application)
     yield made
     made.close()
 

@@ -46,13 +46,13 @@ _PLACES: tuple[tuple[Any, tuple[str, ...]], ...] = (
 )
 
 
-def create() -> Flask:
-    """What gunicorn calls in each worker."""
+def create(lease_s: float = quick_service.PACE.lease_s) -> Flask:
+    """What gunicorn calls in each worker; nobody takes over from it before `lease_s`."""
     fate = _Fate(Path(environment()["PM_HOME"]) / ORDER)
     for owner, names in _PLACES:
         for name in names:
             setattr(owner, name, fate.around(name, getattr(owner, name)))
-    return quick_service.create()
+    return quick_service.create(lease_s)
 
 
 class _Fate:

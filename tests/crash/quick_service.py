@@ -1,5 +1,6 @@
 """The service of `live.wsgi`, with the pace of a test."""
 
+from dataclasses import replace
 from functools import partial
 
 from flask import Flask
@@ -17,7 +18,7 @@ PACE = Pace(
 )
 
 
-def create() -> Flask:
-    """What gunicorn calls in each worker."""
-    wsgi.build = partial(service.build, pace=PACE)  # type: ignore[attr-defined]
+def create(lease_s: float = PACE.lease_s) -> Flask:
+    """What gunicorn calls in each worker; nobody takes over from it before `lease_s`."""
+    wsgi.build = partial(service.build, pace=replace(PACE, lease_s=lease_s))  # type: ignore[attr-defined]
     return wsgi.create()
