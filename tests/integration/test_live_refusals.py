@@ -285,6 +285,8 @@ def test_a_gap_in_the_market_stops_entries_and_no_exit(
         def move(price: int) -> None:
             desk.paper.read("control/price", {"instrument": GOLD, "price": price})
 
+        asked = {"instrument": GOLD, "lot_size": 1, "reason": "a test"}
+        desk.operate("POST", "/sync/lot-size", **asked)
         move(128_000)
         assert desk.alert("BASE_ENTRY", GOLD, 128_000).status is EXECUTED
         move(121_600)  # 5 % down, and an alert of the new price passes.
