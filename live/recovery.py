@@ -16,13 +16,14 @@ from core.db_state_manager import DatabaseStateManager
 from core.db_state_manager.invariants import violations
 from core.db_state_manager.records import Intent
 from core.db_state_manager.states import IntentAction
-from core.errors import PortfolioError
+from core.errors import OutcomeUnknown, PortfolioError, Rejected, Retryable
 from live.carrying_out import UNRESOLVED, IntentCarrier
 from live.exits import Stopping
 from live.order_executor import Outcome
 
 BOOKS_DISAGREE = "BOOKS_DISAGREE"
 _WHO = "recovery"
+_IMPOSSIBLE = "FILL_IMPOSSIBLE"
 
 _LOG = logging.getLogger(__name__)
 
@@ -99,6 +100,8 @@ class CrashRecoveryManager:
         try:
             done = self._carrier.carry_out(intent, most_passes=1)
         except PortfolioError as error:
+            if isinstance(error, Rejected) and error.code == _IMPOSSIBLE:
+                self._contradicted(intent, error)
             return Resumed(intent.id, intent.instrument, None, str(error))
         except Stopping:
             raise
@@ -106,3 +109,15 @@ class CrashRecoveryManager:
             _LOG.exception("intent %d could not be carried on", intent.id)
             return Resumed(intent.id, intent.instrument, None, repr(error))
         return Resumed(intent.id, intent.instrument, done.outcome, done.reason)
+
+    def _contradicted(self, intent: Intent, error: Rejected) -> None:
+        """The broker says more than an order can fill: locked for entries, and told once."""
+        reason = f"intent {intent.id} cannot go on: {error}"
+        _LOG.error("%s", reason)
+        try:
+            self._store.lock_instrument(intent.instrument, BOOKS_DISAGREE, reason, _WHO)
+            key = {"intent_id": intent.id}
+            told = {**key, "reason": reason}
+            self._store.tell_once(_IMPOSSIBLE, intent.instrument, told, key)
+        except (Retryable, OutcomeUnknown) as failed:
+            _LOG.warning("not locked: %s", failed)
