@@ -85,7 +85,14 @@ def left_alone(url: str) -> Iterator[None]:
     yield
 
 
-@pytest.mark.parametrize("memory", ["up", "down", "flushed"])
+@pytest.mark.parametrize(
+    "memory",
+    [
+        pytest.param("up", marks=pytest.mark.slow),
+        pytest.param("down", marks=pytest.mark.slow),
+        "flushed",
+    ],
+)
 def test_an_alert_that_comes_200_times_at_once_is_one(
     database_url: str, open_folder: Path, valkey_url: str, memory: str
 ) -> None:
@@ -276,6 +283,7 @@ def test_a_halt_between_two_legs_is_naked_until_trading_is_resumed(living: Livin
     assert living.proof.held() == {}
 
 
+@pytest.mark.slow
 def test_a_stop_of_the_service_in_an_entry_leaves_nothing_half_done(living: Living) -> None:
     with living.stopped_at("1 before place_order", living.alert("BASE_ENTRY", GOLD)):
         living.move_price(GOLD, PRICES[GOLD] + FAR[GOLD])

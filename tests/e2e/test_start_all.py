@@ -75,7 +75,9 @@ def test_a_folder_that_cannot_be_written_is_told(installation: Installation, hom
     assert home in refused.stdout
 
 
-@pytest.mark.parametrize("variable", ["PM_PORT", "PM_PAPER_PORT"])
+@pytest.mark.parametrize(
+    "variable", ["PM_PORT", pytest.param("PM_PAPER_PORT", marks=pytest.mark.slow)]
+)
 def test_a_busy_port_is_told_with_the_setting_that_moves_it(
     installation: Installation, variable: str
 ) -> None:
