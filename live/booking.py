@@ -20,6 +20,7 @@ from core.instruments import InstrumentSpec
 from core.symbols import OptionRight, OptionSymbol, parse
 
 _PAISA = Decimal("0.01")
+_ONE_EACH: Mapping[int, int] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +43,16 @@ class _Traded:
 class Booker:
     """Books one instrument's operations."""
 
-    def __init__(self, spec: InstrumentSpec, charges: ChargeSchedule) -> None:
+    def __init__(
+        self,
+        spec: InstrumentSpec,
+        charges: ChargeSchedule,
+        orders: Mapping[int, int] = _ONE_EACH,
+    ) -> None:
+        """`orders` is how many orders of a leg filled, by its id: each costs its brokerage."""
         self._spec = spec
         self._charges = charges
+        self._orders = orders
 
     def entry(self, intent: Intent, legs: Sequence[Leg], at: datetime) -> Booking:
         """The layer that an entry's legs came to. Raises Rejected for what cannot be one."""
@@ -54,7 +62,7 @@ class Booker:
         inputs, stop = decision.inputs, decision.initial_stop
         if inputs is None or stop is None or intent.layer is None:
             raise Rejected("NO_INPUTS", f"intent {intent.id} was decided without its numbers")
-        beside = self._unwound(legs, at)
+        beside = self._unwound(legs, at, is_kept=opened.lots > 0)
         if not opened.lots:
             return Booking((), beside)
         event = LayerOpened(
@@ -98,7 +106,8 @@ class Booker:
             own = [leg for leg in legs if leg.purpose is LegPurpose.CLOSE and leg.symbol in symbols]
             events += self._reduced(intent, _traded(own), closes, at)
         further = (replace(event, more_follow=True) for event in events[:-1])
-        return Booking((*further, *events[-1:]), self._unwound(legs, at))
+        beside = self._unwound(legs, at, is_kept=bool(events))
+        return Booking((*further, *events[-1:]), beside)
 
     def _reduced(
         self, intent: Intent, traded: _Traded, closes: Sequence[LayerClose], at: datetime
@@ -124,9 +133,15 @@ class Booker:
             lots_left, costs_left = lots_left - lots, costs_left - costs
         return events
 
-    def _unwound(self, legs: Sequence[Leg], at: datetime) -> tuple[LedgerLine, ...]:
-        """What each leg that was given back earned, and what having and giving it cost."""
+    def _unwound(
+        self, legs: Sequence[Leg], at: datetime, *, is_kept: bool
+    ) -> tuple[LedgerLine, ...]:
+        """What each leg that was given back earned, and what having and giving it cost.
+
+        The orders that had it are paid for here where no layer pays for them, and once.
+        """
         lines: list[LedgerLine] = []
+        paid: set[int] = set()
         for back in legs:
             quantity = back.filled_quantity
             if back.purpose is not LegPurpose.UNWIND or not quantity:
@@ -134,7 +149,10 @@ class Booker:
             had = next(leg for leg in legs if leg.symbol == back.symbol)
             bought, sold = (had, back) if had.side.value == Side.BUY else (back, had)
             points = (sold.average_price - bought.average_price) * quantity
-            costs = self._cost(had, quantity, had, at) + self._cost(back, quantity, had, at)
+            orders = 0 if is_kept or had.id in paid else self._filled_orders(had)
+            paid.add(had.id)
+            costs = self._cost(had, quantity, had, at, orders)
+            costs += self._cost(back, quantity, had, at, self._filled_orders(back))
             note = f"unwound {quantity} of {back.symbol}"
             lines += [
                 LedgerLine(LedgerKind.CHARGES, -costs, note),
@@ -143,14 +161,19 @@ class Booker:
         return tuple(lines)
 
     def _costs(self, traded: _Traded, at: datetime) -> Decimal:
-        return sum(
-            (self._cost(leg, traded.lots * _lot(leg), leg, at) for leg in traded.legs), Decimal(0)
+        costs = (
+            self._cost(leg, traded.lots * _lot(leg), leg, at, self._filled_orders(leg))
+            for leg in traded.legs
         )
+        return sum(costs, Decimal(0))
 
-    def _cost(self, leg: Leg, quantity: int, planned: Leg, at: datetime) -> Decimal:
+    def _filled_orders(self, leg: Leg) -> int:
+        return self._orders.get(leg.id, 1)
+
+    def _cost(self, leg: Leg, quantity: int, planned: Leg, at: datetime, orders: int) -> Decimal:
         turnover = self._rupees(leg.average_price * quantity, planned)
         side = Side(leg.side.value)
-        costs = self._charges.leg(self._spec.charge_segment, side, turnover, at.date())
+        costs = self._charges.leg(self._spec.charge_segment, side, turnover, at.date(), orders)
         return costs.rounded().total
 
     def _rupees(self, points: Decimal, planned: Leg) -> Decimal:

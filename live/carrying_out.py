@@ -6,6 +6,7 @@ an active intent, which keeps everything else of that instrument out; it is let 
 sweeps up next goes on with it.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -148,7 +149,11 @@ class IntentCarrier:
         return executors.synthetic.leave(intent, first, second, most_passes)
 
     def _booking(self, intent: Intent, legs: list[Leg]) -> Booking:
-        booker, at = Booker(self._specs[intent.instrument], self._charges), self._clock.now()
+        filled = Counter(
+            order.leg_id for order in self._store.orders(intent.id) if order.filled_quantity
+        )
+        booker = Booker(self._specs[intent.instrument], self._charges, filled)
+        at = self._clock.now()
         if intent.action is IntentAction.ENTRY:
             return booker.entry(intent, legs, at)
         return booker.exit(intent, legs, self._store.held_legs(intent.instrument), at)

@@ -12,6 +12,7 @@ from core.db_state_manager.states import (
     IntentAction,
     IntentSource,
     IntentState,
+    LedgerKind,
     LegPurpose,
     LegState,
     Side,
@@ -26,6 +27,8 @@ from tests.fixtures.rules import BANK, CAPITAL, GOLD, MORNING, base_entry, confi
 
 MAKER = DecisionMaker(config())
 CALL, PUT = "BANKNIFTY27JAN2650000CE", "BANKNIFTY27JAN2650000PE"
+
+ORDER_INR = Decimal("23.60")
 
 
 def leg(
@@ -110,3 +113,57 @@ def test_an_exit_of_layers_in_different_contracts_is_one_operation() -> None:
         events = booker.exit(leaving, legs, held, MORNING).events
         found = [(event.position_id, event.more_follow) for event in events]  # type: ignore[union-attr]
         assert found == [(layers[number].id, follow) for number, follow in expected]
+
+
+def test_each_order_of_a_leg_that_filled_costs_its_brokerage() -> None:
+    """Rs 20 an order and 18 % GST on it: Rs 23.60 for each order more, in and out."""
+    open_, close_ = LegPurpose.OPEN, LegPurpose.CLOSE
+    bought = [
+        leg(1, open_, Side.BUY, CALL, 25, 750, "494.95"),
+        leg(2, open_, Side.SELL, PUT, 25, 750, "755.90"),
+    ]
+    left = [
+        leg(3, close_, Side.BUY, PUT, 25, 750, "757.05"),
+        leg(4, close_, Side.SELL, CALL, 25, 750, "487.90"),
+    ]
+    entry = intent(MAKER.decide(base_entry(), MAKER.new_book(), terms()), IntentAction.ENTRY)
+    position = MAKER.new_book().open_layer(opened(lots=25))
+    leaving = intent(close(position), IntentAction.EXIT)
+
+    def costs(orders: dict[int, int]) -> tuple[Decimal, Decimal]:
+        spec = InstrumentCatalog.shipped()[BANK]
+        booker = Booker(spec, ChargeSchedule.shipped(), orders)
+        (had,) = booker.entry(entry, bought, MORNING).events
+        (gone,) = booker.exit(leaving, left, {position.id: bought}, MORNING).events
+        return had.charges, gone.charges
+
+    had, gone = costs({1: 1, 2: 1, 3: 1, 4: 1})
+    assert costs({1: 2, 2: 2, 3: 4, 4: 1}) == (had + 2 * ORDER_INR, gone + 3 * ORDER_INR)
+
+
+@pytest.mark.parametrize(("given_back", "paid"), [(240, 3), (120, 1)])
+def test_what_was_given_back_pays_for_orders_that_no_layer_pays_for(
+    given_back: int, paid: int
+) -> None:
+    """Two orders had the future, one gave it back: each is paid for once."""
+    symbol = "GOLDM05JAN27FUT"
+    legs = [
+        leg(1, LegPurpose.OPEN, Side.BUY, symbol, 240, 240, "128000"),
+        leg(2, LegPurpose.UNWIND, Side.SELL, symbol, given_back, given_back, "128000"),
+    ]
+    decided = MAKER.decide(base_entry(instrument=GOLD), MAKER.new_book(), gold_terms())
+    entry = intent(decided, IntentAction.ENTRY)
+
+    def charges(orders: dict[int, int]) -> tuple[Decimal, Decimal]:
+        spec = InstrumentCatalog.shipped()[GOLD]
+        booking = Booker(spec, ChargeSchedule.shipped(), orders).entry(entry, legs, MORNING)
+        beside = sum(line.amount for line in booking.beside if line.kind is LedgerKind.CHARGES)
+        return sum((each.charges for each in booking.events), Decimal(0)), -Decimal(beside)
+
+    without, with_orders = charges({1: 0, 2: 0}), charges({1: 2, 2: 1})
+    assert with_orders[1] - without[1] == paid * ORDER_INR
+    assert sum(with_orders) - sum(without) == 3 * ORDER_INR
+
+
+def gold_terms() -> ContractTerms:
+    return terms(point_value=Decimal(10), lot_size=100)
