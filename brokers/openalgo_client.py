@@ -151,10 +151,12 @@ class OpenAlgoClient:
         ]
         return answers.read_margin(self._read("margin", {"positions": positions}))
 
-    def place_order(self, order: OrderRequest) -> PlacedOrder:
+    def place_order(
+        self, order: OrderRequest, may_go: Callable[[], None] | None = None
+    ) -> PlacedOrder:
         """Send an order, once. Raises Rejected unsent where the contract does not allow it."""
         check_order(order, self.symbol(order.contract))
-        answer = self._order("placeorder", _order_fields(order))
+        answer = self._order("placeorder", _order_fields(order), may_go)
         fields = AnswerFields(answer.body, "placeorder")
         if not fields.mentions("orderid"):
             raise _not_placed(answer, fields)
@@ -162,10 +164,13 @@ class OpenAlgoClient:
         self._check_outcome_mode("placeorder", order_id, answer)
         return PlacedOrder(order_id, self._mode)
 
-    def modify_order(self, order_id: str, order: OrderRequest) -> None:
+    def modify_order(
+        self, order_id: str, order: OrderRequest, may_go: Callable[[], None] | None = None
+    ) -> None:
         """Make a working order into `order`; its quantity is the new total."""
         check_order(order, self.symbol(order.contract))
-        self._change("modifyorder", order_id, {**_order_fields(order), "orderid": order_id})
+        fields = {**_order_fields(order), "orderid": order_id}
+        self._change("modifyorder", order_id, fields, may_go)
 
     def cancel_order(self, order_id: str) -> None:
         """Cancel a working order. Whatever it raises, `order_status` tells what became of it."""
@@ -225,16 +230,29 @@ class OpenAlgoClient:
             raise self._wrong_mode(endpoint, told)
         return answer
 
-    def _order(self, endpoint: str, fields: Mapping[str, object]) -> Answer:
+    def _order(
+        self,
+        endpoint: str,
+        fields: Mapping[str, object],
+        may_go: Callable[[], None] | None = None,
+    ) -> Answer:
         wait_s = self._limiter.take()
         if wait_s > 0:
             self._wait(wait_s)
+        if may_go is not None:
+            may_go()
         answer = self._http.order(endpoint, fields)
         self._raise_failure(CallKind.ORDER, endpoint, answer)
         return answer
 
-    def _change(self, endpoint: str, order_id: str, fields: Mapping[str, object]) -> None:
-        answer = self._order(endpoint, fields)
+    def _change(
+        self,
+        endpoint: str,
+        order_id: str,
+        fields: Mapping[str, object],
+        may_go: Callable[[], None] | None = None,
+    ) -> None:
+        answer = self._order(endpoint, fields, may_go)
         changed = _order_id(endpoint, AnswerFields(answer.body, endpoint))
         if changed != order_id:
             raise OutcomeUnknown(f"{endpoint}: order {order_id} was meant, {changed} answered for")

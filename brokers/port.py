@@ -5,7 +5,7 @@ Retryable (surely nothing happened), Rejected (refused) or OutcomeUnknown (look 
 Halted where the gateway itself is stopped.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from typing import Protocol
 
@@ -65,12 +65,19 @@ class Broker(Protocol):
         """What the broker would block for the legs together."""
         ...
 
-    def place_order(self, order: OrderRequest) -> PlacedOrder:
-        """Send an order, once."""
+    def place_order(
+        self, order: OrderRequest, may_go: Callable[[], None] | None = None
+    ) -> PlacedOrder:
+        """Send an order, once.
+
+        `may_go` is asked after every wait, right before the order leaves; what it raises keeps it.
+        """
         ...
 
-    def modify_order(self, order_id: str, order: OrderRequest) -> None:
-        """Make a working order into `order`; its quantity is the new total."""
+    def modify_order(
+        self, order_id: str, order: OrderRequest, may_go: Callable[[], None] | None = None
+    ) -> None:
+        """Make a working order into `order`; its quantity is the new total. `may_go` as above."""
         ...
 
     def cancel_order(self, order_id: str) -> None:

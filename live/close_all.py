@@ -25,6 +25,7 @@ from core.portfolio_state import PortfolioStateManager
 from live.carrying_out import IntentCarrier
 from live.exits import BUSY_LOOK_S, DecideExit, ExitDesk, Stopping
 from live.expiry_utils import ContractChooser
+from live.sending import CALLED_OFF
 
 DRY_RUN, WORKING, NOTHING_HELD, FAILED = "DRY_RUN", "WORKING", "NOTHING_HELD", "FAILED"
 
@@ -150,12 +151,20 @@ class CloseAll:
     def _reserved(self, request: DecisionRequest, decide: DecideExit) -> Intent | None:
         """The exit of what is held once no entry is on its way; those are called off."""
         while True:
-            was_entered = self._exits.entry_in_the_way(request.instrument, None)
+            was_entered = self._calls_off(request.instrument)
             intent = self._exits.reserve(request, decide).intent
-            is_entered = was_entered or self._exits.entry_in_the_way(request.instrument, None)
+            is_entered = was_entered or self._calls_off(request.instrument)
             if intent is not None or not is_entered:
                 return intent
             self._exits.wait(BUSY_LOOK_S)
+
+    def _calls_off(self, instrument: str) -> bool:
+        """Whether an entry is on its way; what it has may then be given back although HALTED."""
+        busy = self._store.active_intent(instrument)
+        if busy is not None and busy.action is IntentAction.ENTRY:
+            key = {"intent_id": busy.id}
+            self._store.tell_once(CALLED_OFF, instrument, key, key)
+        return self._exits.entry_in_the_way(instrument, None)
 
     def _rehearsed(self, instrument: str, layers: Sequence[Position]) -> InstrumentClosing:
         legs = self._store.held_legs(instrument)

@@ -8,7 +8,7 @@ committed before anything else is sent.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import Decimal
 from enum import StrEnum
@@ -53,13 +53,14 @@ class Worked:
     """`quantity` was had in all, of a leg or of both legs together; `reason` says why not more.
 
     `halted` is true where the operator's stop, a lock, or a book that shows nothing to close keeps
-    orders from being sent.
+    orders from being sent; `nothing_there` where it is that book.
     """
 
     outcome: Outcome
     quantity: int
     reason: str = ""
     halted: bool = False
+    nothing_there: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +137,7 @@ class SimpleLimitExecutor:
             raise
         except (Rejected, Retryable, Halted) as error:
             if watch is None:
-                is_stopped = isinstance(error, Halted | NothingThere)
-                return self._settled(leg, quantity, str(error), halted=is_stopped)
+                return _stopped(self._settled(leg, quantity, str(error)), error)
         if start is not None:
             self._improve(intent, leg, watch, start, ladder)
         return self._ended(intent, leg, quantity, watch)
@@ -244,7 +244,7 @@ class SimpleLimitExecutor:
         while not watch.look() and self._clock.monotonic() < deadline:
             self._wait(self._ladder.poll_s)
 
-    def _settled(self, leg: Leg, quantity: int, why: str, *, halted: bool = False) -> Worked:
+    def _settled(self, leg: Leg, quantity: int, why: str) -> Worked:
         """What the leg has now that no order of it lives."""
         had = self._had(leg)
         if had >= quantity:
@@ -255,7 +255,7 @@ class SimpleLimitExecutor:
         state = LegState.PARTLY_FILLED if had else LegState.CANCELLED
         self._store.move_leg(leg.id, state)
         outcome = Outcome.PARTLY_FILLED if had else Outcome.NOT_FILLED
-        return Worked(outcome, had, reason, halted)
+        return Worked(outcome, had, reason)
 
     def _had(self, leg: Leg) -> int:
         """What the leg has in all, as stored now."""
@@ -316,3 +316,12 @@ class ProgressiveLimitExecutor(SimpleLimitExecutor):
         except (Rejected, Retryable, OutcomeUnknown):
             return True
         return True
+
+
+def _stopped(worked: Worked, error: PortfolioError) -> Worked:
+    """What was had when nothing more could be sent, and whether trying again is of any use."""
+    if worked.outcome is Outcome.FILLED:
+        return worked
+    nothing_there = isinstance(error, NothingThere)
+    halted = nothing_there or isinstance(error, Halted)
+    return replace(worked, halted=halted, nothing_there=nothing_there)

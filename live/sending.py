@@ -3,10 +3,12 @@
 The kill switch and the locks are asked here and nowhere else, so no path can go round them and
 none can be stricter than meant: whatever reduces exposure passes while entries are stopped. An
 order is committed, with the order ids the broker knew before it, and only then sent. One whose
-outcome is unknown locks its instrument and is never sent again: somebody has to look first. Only
-the intent's owner gets as far as the broker, and not after a pause.
+outcome is unknown locks its instrument and is never sent again: somebody has to look first. Right
+before the order leaves, after every wait, all of that is asked once more: only the intent's owner
+gets as far as the broker, and not after a pause.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
@@ -29,7 +31,11 @@ from live.metrics import order_call
 
 __all__ = ["ORDER_UNKNOWN", "OrderSender", "SentOrder", "request_of", "tag_of"]
 
-_SEND_WITHIN_S = 5.0
+# The event of an entry that the operator's close-all called off.
+CALLED_OFF = "ENTRY_CALLED_OFF"
+
+# Longer than the broker's limiter may let an order wait, and far shorter than a send is looked for.
+_SEND_WITHIN_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +83,16 @@ class OrderSender:
         day = self._clock.now().date()
         plan = OrderPlan(leg.id, self._broker_name, day, quantity, PriceType.LIMIT, price, known)
         began_s = self._clock.monotonic()
-        row = self._store.record_send_intent(plan, self._owner)
-        if self._clock.monotonic() - began_s > _SEND_WITHIN_S:
-            reason = "not sent: this process was held up after it was written down"
-            self._end(row, OrderState.CANCELLED, reason)
-            raise Retryable(reason)
-        return SentOrder(row, self._place(intent, row, request), request)
+        row = self._record(intent, plan)
+
+        def may_go() -> None:
+            try:
+                self._check_still(intent, leg, began_s)
+            except PortfolioError as error:
+                self._end(row, OrderState.CANCELLED, f"not sent: {error}")
+                raise
+
+        return SentOrder(row, self._place(intent, row, request, may_go), request)
 
     def sent_before(self, intent: Intent, leg: Leg, order: OrderRow) -> SentOrder:
         """An order of a leg that the broker has named, by whomever it was sent."""
@@ -97,7 +107,9 @@ class OrderSender:
         request = replace(sent.request, price=price)
         self._store.record_price(sent.row, price, self._owner)
         with order_call("modify"):
-            self._broker.modify_order(sent.order_id, request)
+            self._broker.modify_order(
+                sent.order_id, request, lambda: self.check_allowed(intent, leg)
+            )
         return replace(sent, request=request)
 
     def cancel(self, sent: SentOrder) -> None:
@@ -109,10 +121,12 @@ class OrderSender:
         """Leave an order as unknown, and its instrument locked until somebody has looked."""
         self._store.leave_unknown(intent.id, [order], reason, self._owner)
 
-    def _place(self, intent: Intent, row: int, request: OrderRequest) -> str:
+    def _place(
+        self, intent: Intent, row: int, request: OrderRequest, may_go: Callable[[], None]
+    ) -> str:
         try:
             with order_call("place"):
-                placed = self._broker.place_order(request)
+                placed = self._broker.place_order(request, may_go)
         except OutcomeUnknown as error:
             self._mark_unknown(intent, row, error)
             raise
@@ -127,6 +141,35 @@ class OrderSender:
         except PortfolioError as error:
             raise OutcomeUnknown(f"order {placed.order_id} lives unrecorded: {error}") from error
         return placed.order_id
+
+    def _record(self, intent: Intent, plan: OrderPlan) -> int:
+        """Write an order down. What may have been written without an answer is never sent."""
+        try:
+            return self._store.record_send_intent(plan, self._owner)
+        except OutcomeUnknown as error:
+            reason = f"not sent: {error}"
+            for order in self._intended(intent, plan, reason):
+                self._end(order.id, OrderState.CANCELLED, reason)
+            raise Retryable(reason) from error
+
+    def _intended(self, intent: Intent, plan: OrderPlan, reason: str) -> list[OrderRow]:
+        """The rows of a leg that were written down and not sent: its owner sends one by one."""
+        try:
+            orders = self._store.orders(intent.id)
+        except Retryable as error:
+            raise OutcomeUnknown(f"{reason}; nor could it be looked for: {error}") from error
+        return [
+            order
+            for order in orders
+            if order.leg_id == plan.leg_id and order.state is OrderState.INTENDED
+        ]
+
+    def _check_still(self, intent: Intent, leg: Leg, began_s: float) -> None:
+        """Raise unless an order that was written down may leave now."""
+        self.check_allowed(intent, leg)
+        self._store.check_owner(intent.id, self._owner)
+        if self._clock.monotonic() - began_s > _SEND_WITHIN_S:
+            raise Retryable("this process was held up after the order was written down")
 
     def _end(self, row: int, state: OrderState, reason: str) -> None:
         """Keep that nothing is at the broker; until that is kept, nothing else is sent."""
@@ -146,12 +189,17 @@ class OrderSender:
         """Raise Halted where the operator, or an unanswered question, stands in the way."""
         reduces = leg.purpose is not LegPurpose.OPEN
         control = self._store.control_of(intent.instrument)
-        if not _control_allows(control, intent, reduces):
+        if not (_control_allows(control, intent, reduces) or self._is_given_back(intent, leg)):
             raise Halted(f"{intent.instrument} is {control}: {leg.side} {leg.symbol} is not sent")
         for lock in self._store.instrument_locks():
             stops_all = lock.code == ORDER_UNKNOWN
             if lock.instrument == intent.instrument and (stops_all or not reduces):
                 raise Halted(f"{intent.instrument} is locked ({lock.code}): {lock.reason}")
+
+    def _is_given_back(self, intent: Intent, leg: Leg) -> bool:
+        """Whether a leg gives back what an entry has that a close-all called off."""
+        key = {"intent_id": intent.id}
+        return leg.purpose is LegPurpose.UNWIND and self._store.was_told(CALLED_OFF, key)
 
 
 def tag_of(intent_id: int, place: int) -> str:

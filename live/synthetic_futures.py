@@ -62,7 +62,7 @@ class SyntheticFuturesExecutor:
         if sold.outcome in (Outcome.UNKNOWN, Outcome.CHASING):
             return sold
         left = back.quantity - sold.quantity
-        if left and sold.halted and self.unwinder.adopt(second, left):
+        if left and sold.nothing_there and self.unwinder.adopt(second, left):
             left = back.quantity - self.store.leg(second.id).filled_quantity
         if left:
             return self.unwinder.naked(intent, first, left, sold.reason)

@@ -2,7 +2,8 @@
 
 Whatever an entry holds is what its legs had less what was given back, in the broker's quantity. A
 part that is left is given back through the leg that is giving it back already. Where somebody has
-traded it away by hand, those trades are taken for ours: nothing is sold twice.
+traded it away by hand, and the broker's book shows none of it any more, those trades are taken
+for ours: nothing is sold twice.
 """
 
 from dataclasses import dataclass
@@ -48,7 +49,7 @@ class Unwinder:
         back = begun[-1] if begun else self._add(intent, leg, quantity)
         target = min(back.quantity, back.filled_quantity + quantity)
         worked = self.chaser.work(intent, back, target, 1)
-        if worked.quantity < target and worked.halted:
+        if worked.quantity < target and worked.nothing_there:
             self.adopt(back, target - worked.quantity)
         return worked
 

@@ -28,6 +28,9 @@ UPDATE order_intents SET owner = NULL, lease_until = NULL WHERE id = %s AND owne
 # Whose it is, which stays so until the end of this transaction.
 HOLDER = "SELECT owner FROM order_intents WHERE id = %s FOR UPDATE"
 
+# Whose it is now.
+OWNER = "SELECT owner FROM order_intents WHERE id = %s"
+
 # An entry's turn is over.
 REQUEST_CANCEL = """
 UPDATE order_intents SET cancel_requested = true
@@ -71,6 +74,12 @@ class Ownership(Database):
         with self.transaction() as cursor:
             cursor.execute(RELEASE, (intent_id, owner))
             return cursor.rowcount > 0
+
+    def check_owner(self, intent_id: int, owner: str) -> None:
+        """Raise Fenced unless `owner` holds an intent at this moment."""
+        holder = self.rows(OWNER, (intent_id,))[0][0]
+        if holder != owner:
+            raise Fenced(intent_id, owner, holder)
 
     def request_cancel(self, intent_id: int) -> bool:
         """Ask whoever works an entry to stop. False for what has ended, and for what is no entry.

@@ -277,11 +277,13 @@ def test_an_order_beyond_its_cap_is_cancelled_and_nothing_is_held(desk: Desk) ->
 def test_a_stop_in_the_middle_withdraws_what_rests(desk: Desk) -> None:
     """Incident 49: one function sends, and a better price is sent through it too."""
 
-    def stop(order: OrderRequest) -> None:
+    def rise(order: OrderRequest) -> None:
         desk.move(GOLD, 128_150)
+
+    def stop(order: OrderRequest) -> None:
         desk.store.set_control(ControlState.REDUCING, "for a test", "operator")
 
-    desk.client.before = stop
+    desk.client.before, desk.client.after = rise, stop
     assert desk.enter(GOLD, 1).outcome is Outcome.NOT_FILLED
     assert [row["order_status"] for row in desk.orders()] == ["cancelled"]
     assert desk.held() == {}

@@ -249,11 +249,13 @@ def test_a_process_that_lost_the_intent_sends_nothing_more(desk: Desk) -> None:
 def test_a_process_that_lost_the_intent_moves_no_price_and_books_nothing(desk: Desk) -> None:
     intent = desk.reserve_entry(GOLD, 1)
 
-    def pause(order: OrderRequest) -> None:
+    def rise(order: OrderRequest) -> None:
         desk.move(GOLD, 128_150)
+
+    def pause(order: OrderRequest) -> None:
         assert desk.store.take_intent(intent.id, "the next process", 0)
 
-    desk.client.before = pause
+    desk.client.before, desk.client.after = rise, pause
     with pytest.raises(Fenced):
         desk.carrier.carry_out(intent)
     (row,) = desk.orders()
