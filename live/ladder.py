@@ -54,13 +54,15 @@ class Chase:
     """How an exit is repeated until it is filled: each pass has the next cap, then the last one.
 
     After a pass in which an order rested `pause_s` go by. Orders that the broker refuses are tried
-    again after `refused_pause_s`, then after twice that, up to `longest_pause_s`.
+    again after `refused_pause_s`, then after twice that, up to `longest_pause_s`. What no pass
+    could fill in a closed market is tried again every `held_pause_s`.
     """
 
     caps: tuple[Decimal, ...] = tuple(map(Decimal, ("0.002", "0.005", "0.01", "0.02", "0.05")))
     pause_s: float = 1.0
     refused_pause_s: float = 5.0
     longest_pause_s: float = 30.0
+    held_pause_s: float = 300.0
 
     def pause_after(self, refusals: int) -> float:
         """How long to wait after so many passes in a row that were refused, seconds."""

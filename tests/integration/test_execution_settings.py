@@ -255,13 +255,16 @@ def test_an_exit_that_the_closed_market_does_not_take_waits_for_its_open(desk: D
             raise Rejected("REFUSED", "the market is closed")
 
     desk.client.before = closed
-    for _ in range(5):
-        done = carry_out(desk, intent, DEFAULT_EXECUTION)
-        assert done.outcome is Outcome.CHASING
-        assert "until the market opens at 24 Nov 17:00" in done.reason
-        desk.clock.wait(600)
-    assert (len(tries), told(desk, "EXIT_HELD")) == (1, 1)
-    desk.clock.wait(16 * 3600)
+    stages = len(DEFAULT_EXECUTION.exit_caps_pct)
+    for again in range(5):
+        for _ in range(3):
+            done = carry_out(desk, intent, DEFAULT_EXECUTION)
+            assert done.outcome is Outcome.CHASING
+            assert "until the market opens at 24 Nov 17:00" in done.reason
+            assert len(tries) == stages + again
+            desk.clock.wait(100)
+    assert told(desk, "EXIT_HELD") == 1
+    desk.clock.wait(17 * 3600)
     assert carry_out(desk, intent, DEFAULT_EXECUTION).outcome is Outcome.FILLED
     assert (desk.held(), desk.layers(GOLD)) == ({}, [])
 
