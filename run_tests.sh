@@ -31,9 +31,13 @@ folder_has_tests() {
     [ -n "$(find "tests/$1" -name 'test_*.py' 2>/dev/null | head -n 1)" ]
 }
 
+cores() {
+    .venv/bin/python -c 'import os; print(os.cpu_count() or 1)'
+}
+
 run_pytest() {
     local status=0
-    .venv/bin/python -m pytest -n auto "$@" || status=$?
+    .venv/bin/python -m pytest -n "${at_once:-$(($(cores) * 3 / 2))}" "$@" || status=$?
     if [ "$status" -eq 5 ]; then
         say "no test matches: $*" >&2
     fi
@@ -61,15 +65,23 @@ check_postgres15() {
         tests/integration/test_db_state_manager_*.py
 }
 
-# Slow tests and the coverage of all code; core/ is held to its floor.
+# Slow tests too, harder random search in the rules, and the coverage of what is not slow; core/ is
+# held to its floor. Slow tests mostly wait for processes, so more of them run at once.
 run_all() {
     local log=.venv/last-run.log
-    say "all tests, slow ones too, with coverage"
-    run_pytest --hypothesis-profile thorough --cov --cov-report= \
-        ${arguments[@]+"${arguments[@]}"} | tee "$log"
     if [ "$narrowed" = yes ]; then
+        say "what was asked for, slow tests too"
+        run_pytest --hypothesis-profile thorough ${arguments[@]+"${arguments[@]}"} | tee "$log"
         return
     fi
+    say "the rules, with a harder random search"
+    run_pytest --hypothesis-profile thorough --cov --cov-report= tests/unit | tee "$log"
+    say "the rooms together"
+    run_pytest -m "not slow" --cov --cov-append --cov-report= \
+        tests/integration tests/crash tests/e2e | tee -a "$log"
+    say "what is slow"
+    at_once=$((2 * $(cores)))
+    run_pytest -m slow tests/integration tests/crash tests/e2e | tee -a "$log"
     say "coverage"
     .venv/bin/python -m coverage report
     .venv/bin/python scripts/coverage_floor.py
@@ -78,7 +90,7 @@ run_all() {
     .venv/bin/python -m scripts.mutation
     run_benchmarks
     say "everything passed"
-    tail -n 1 "$log"
+    grep -E '^[0-9]+ (passed|failed)' "$log"
 }
 
 mode=fast
