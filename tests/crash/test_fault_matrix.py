@@ -53,10 +53,6 @@ OF_ALL: dict[str, dict[str, Any]] = {
     "books_empty": {"times": 4},
     "books_stale": {"times": 4},
     "books_down": {"times": 4},
-    "quotes_frozen": {"times": 10},
-    "transitional_status": {"times": 1},
-    "no_filled_quantity": {"times": 5},
-    "first_fill_average": {"times": 5},
     "token_dead": {"times": 4},
 }
 OPERATIONS = ("entry", "add", "exit", "stop exit", "close-all")
