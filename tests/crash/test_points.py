@@ -45,14 +45,7 @@ def survives(living: Living, point: str, payload: dict[str, Any]) -> None:
     living.die_at(point)
     signal_id = living.send(payload)
     living.wait_for_death()
-    living.end_of(signal_id)
-    living.settle()
-    row = living.end_of(signal_id)
-    assert row.status is SignalStatus.EXECUTED, row.outcome
-    again = living.web.deliver(payload)
-    assert (again["status"], again["signal_id"]) == ("duplicate", signal_id)
-    living.settle()
-    new = living.proof.orders()[before:]
+    new = living.done_once(signal_id, payload)[before:]
     assert sent_once(new), new
     instrument = payload["instrument"]
     assert len(new) == LEGS[instrument], new

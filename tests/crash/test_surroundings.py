@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 from psycopg2.extensions import make_dsn
 
-from core.db_state_manager.states import SignalStatus
 from core.migrations import migrate
 from live.embedded import EmbeddedServers
 from live.embedded.watch import Child
@@ -83,14 +82,7 @@ class Site:
             living.wait_for_death()
             self.bring_back(victim)
             signal_id = sent.result()
-        living.end_of(signal_id)
-        living.settle()
-        row = living.end_of(signal_id)
-        assert row.status is SignalStatus.EXECUTED, row.outcome
-        again = living.web.deliver(payload)
-        assert (again["status"], again["signal_id"]) == ("duplicate", signal_id)
-        living.settle()
-        new = living.proof.orders()[before:]
+        new = living.done_once(signal_id, payload)[before:]
         assert sent_once(new), new
 
 

@@ -26,27 +26,8 @@ INSTRUMENTS = frozenset({"BANK_NIFTY", "GOLD_MINI"})
 BAR_OPEN = datetime(2025, 11, 28, 10, 30, tzinfo=IST)
 BAR_OPEN_MS = int(BAR_OPEN.timestamp()) * 1000
 
-CONDITIONS = {
-    "rsi_condition": True,
-    "ema_condition": True,
-    "dc_condition": True,
-    "adx_condition": True,
-    "er_condition": True,
-    "st_condition": True,
-    "not_doji": True,
-    "long_entry": True,
-    "long_exit": False,
-}
-INDICATORS = {
-    "rsi": 72.1,
-    "ema": 51000,
-    "dc_upper": 51900,
-    "adx": 18,
-    "er": 0.86,
-    "supertrend": 51650,
-    "atr": 350,
-    "roc": 2.5,
-}
+CONDITIONS: dict[str, bool] = EOD_MONITOR["conditions"]
+INDICATORS: dict[str, float] = EOD_MONITOR["indicators"]
 EVERY_TYPE = [BASE_ENTRY, PYRAMID, EXIT, MARKET_DATA, EOD_MONITOR]
 
 
