@@ -14,3 +14,11 @@ class Clock(Protocol):
     def monotonic(self) -> float:
         """Seconds that only rise, for measuring."""
         ...
+
+
+class Leadership(Protocol):
+    """Who of all instances does what only one may do."""
+
+    def epoch(self) -> int | None:
+        """The epoch that this process leads under now; None while it does not lead."""
+        ...
