@@ -4,21 +4,19 @@ A recorded bar or alert proves that its day was traded, so years without a publi
 be tested; their expiries follow the rule alone.
 """
 
-from collections.abc import Mapping
 from datetime import date, time
 from decimal import Decimal
 
 from core.charges import ChargeSchedule
 from core.contracts import Contracts
 from core.entry_days import entries_refused_on
-from core.errors import ConfigInvalid
 from core.instruments import InstrumentCatalog
 from core.market_calendar import MarketCalendar
+from core.market_data import MarketData
 from core.models import ContractTerms
 from core.signal_validator import Refused
 
 ZERO = Decimal(0)
-_OVERRIDES = ("calendar", "instruments", "charges")
 
 
 class BacktestMarket:
@@ -44,21 +42,9 @@ class BacktestMarket:
         *,
         with_charges: bool = True,
     ) -> "BacktestMarket":
-        """The shipped data under the operator's overrides, by `calendar`, `instruments`, `charges`.
-
-        Raises `ConfigInvalid` with the path of what is wrong.
-        """
-        given = {} if overrides is None else overrides
-        if not isinstance(given, Mapping):
-            raise ConfigInvalid("(top level)", given, f"an object with {', '.join(_OVERRIDES)}")
-        for key in given:
-            if key not in _OVERRIDES:
-                raise ConfigInvalid(key, given[key], f"known here: {', '.join(_OVERRIDES)}")
-        return cls(
-            MarketCalendar.shipped(given.get("calendar")),
-            InstrumentCatalog.shipped(given.get("instruments")),
-            ChargeSchedule.shipped(given.get("charges")) if with_charges else None,
-        )
+        """The shipped data under the operator's overrides. Raises `ConfigInvalid` as MarketData."""
+        data = MarketData.shipped(overrides)
+        return cls(data.calendar, data.catalog, data.charges if with_charges else None)
 
     def hours(self, instrument: str, day: date) -> tuple[time, time]:
         """Open and close of that day's session; the regular ones where no session is published."""

@@ -13,13 +13,10 @@ from dataclasses import dataclass, replace
 from flask import Flask
 
 from brokers.factory import create_broker, order_calls_of_one
-from core.charges import ChargeSchedule
 from core.contracts import Contracts
 from core.db_state_manager import DatabaseStateManager
 from core.db_state_manager.records import Journalled
 from core.decision import DecisionMaker
-from core.instruments import InstrumentCatalog
-from core.market_calendar import MarketCalendar
 from live.access import open_access
 from live.adopting import Adopter
 from live.api.webhook import polling
@@ -127,9 +124,9 @@ class _Trading:
         gateway = settings.gateway
         calls_per_s = order_calls_of_one(settings.workers)
         self._broker = create_broker(gateway.address, gateway.mode, clock, calls_per_s)
-        self._catalog = InstrumentCatalog.shipped()
-        self._charges = ChargeSchedule.shipped()
-        self._calendar = MarketCalendar.shipped()
+        market = settings.market
+        self._catalog, self._charges = market.catalog, market.charges
+        self._calendar = market.calendar
         self._gaps = GapAlarm(store, maker.config, self._catalog, self._calendar, clock)
         contracts = Contracts(self._calendar, self._catalog)
         self._chooser = ContractChooser(contracts, self._catalog, self._broker)
@@ -270,7 +267,7 @@ def _web_parts(
         reads=reads,
         access=access,
         config=settings.portfolio_config,
-        calendar=MarketCalendar.shipped(),
+        calendar=settings.market.calendar,
         clock=clock,
         settings=web,
         redis=None if settings.redis_url is None else connect_redis(settings.redis_url),

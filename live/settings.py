@@ -21,13 +21,14 @@ from brokers.messages import GatewayMode
 from brokers.openalgo_http import GatewayAddress
 from core.config import PortfolioConfig
 from core.errors import ConfigInvalid
-from core.instruments import InstrumentCatalog
+from core.market_data import MarketData
 from live.access import Role
 
 PROJECT = Path(__file__).resolve().parent.parent
 DEFAULT_HOME = PROJECT / "var"
 NO_REDIS = "none"
 PORTFOLIO_FILE = "portfolio_config.json"
+MARKET_FILE = "market_overrides.json"
 
 # The files of settings: each key is another name of a variable.
 FILES: Mapping[str, Mapping[str, str]] = {
@@ -75,6 +76,7 @@ class ProcessSettings:
     """
 
     home: Path
+    market: MarketData = field(repr=False, compare=False)
     portfolio_config: PortfolioConfig = field(repr=False)
     host: str
     port: int
@@ -234,9 +236,11 @@ def _file_variables(folders: tuple[Path, ...]) -> dict[str, str]:
 
 
 def _common(variables: Mapping[str, str], home: Path) -> dict[str, Any]:
+    market = _market(home / MARKET_FILE)
     return {
         "home": home,
-        "portfolio_config": _portfolio_config(home / PORTFOLIO_FILE),
+        "market": market,
+        "portfolio_config": _portfolio_config(home / PORTFOLIO_FILE, market),
         "host": variables.get("PM_HOST", "127.0.0.1"),
         "port": _whole(variables, "PM_PORT", 5002, 1, 65_535),
         "workers": _whole(variables, "PM_WORKERS", 2, 1, 64),
@@ -250,9 +254,16 @@ def _common(variables: Mapping[str, str], home: Path) -> dict[str, Any]:
     }
 
 
-def _portfolio_config(path: Path) -> PortfolioConfig:
+def _market(path: Path) -> MarketData:
+    try:
+        return MarketData.shipped(read_object(path) if path.exists() else None)
+    except ConfigInvalid as error:
+        raise ConfigInvalid(f"{path.name}: {error.path}", error.value, error.allowed) from error
+
+
+def _portfolio_config(path: Path, market: MarketData) -> PortfolioConfig:
     settings = read_object(path) if path.exists() else {}
-    return PortfolioConfig.from_mapping(settings, InstrumentCatalog.shipped().config_defaults())
+    return PortfolioConfig.from_mapping(settings, market.catalog.config_defaults())
 
 
 def _read_gateway(variables: Mapping[str, str], *, is_paper: bool) -> Gateway:

@@ -1,5 +1,6 @@
 """`python -m brokers.paper_exchange`: serve a paper exchange on loopback until it is killed."""
 
+import json
 import os
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
@@ -129,6 +130,11 @@ def _price(text: str) -> Decimal:
     type=click.Path(path_type=Path, dir_okay=False),
     help="Scenario file (JSON) of what shall go wrong.",
 )
+@click.option(
+    "--market-overrides",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="An operator's file; its instruments hold here too.",
+)
 @click.option("--bars", type=_Named(Path), multiple=True, help="INSTRUMENT=FILE of bars to replay.")
 @click.option(
     "--speed",
@@ -150,6 +156,7 @@ def main(
     reads_per_second: int,
     clock_offset_s: float,
     faults: Path | None,
+    market_overrides: Path | None,
     bars: tuple[tuple[str, Path], ...],
     speed: float,
 ) -> None:
@@ -165,6 +172,7 @@ def main(
         first_prices={**FIRST_PRICES, **dict(prices)},
         clock_offset_s=clock_offset_s,
         faults=faults,
+        instruments=_instruments(market_overrides),
     )
     try:
         ticks = [tick for name, path in bars for tick in read_ticks(path, name)]
@@ -184,6 +192,10 @@ def _serve(settings: Settings, ticks: list[Tick], speed: float) -> None:
         running.server.serve_forever()
     finally:
         stop.set()
+
+
+def _instruments(file: Path | None) -> object:
+    return None if file is None else json.loads(file.read_text("utf-8")).get("instruments")
 
 
 def _fraction(pct: float) -> Decimal:

@@ -44,6 +44,7 @@ class Settings:
     """How an exchange is set up. `mode` and `first_prices` count only until it has its own.
 
     `faults` is a scenario file: it takes the place of all faults, unless it is the one in force.
+    `instruments` are rows over the shipped ones, as in an operator's file.
     """
 
     state: Path
@@ -56,6 +57,7 @@ class Settings:
     first_prices: Mapping[str, Decimal] = field(default_factory=lambda: FIRST_PRICES)
     clock_offset_s: float = 0.0
     faults: Path | None = None
+    instruments: object = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,7 @@ def build(settings: Settings) -> Running:
         exchange: ExchangeDays.read(Fields(shipped(name), name))
         for exchange, name in _CALENDARS.items()
     }
-    catalog = InstrumentCatalog.shipped()
+    catalog = InstrumentCatalog.shipped(settings.instruments)
     listing = Listing(catalog, Contracts(MarketCalendar(days), catalog), settings.lotsizes)
     market = Market(listing, settings.rates, store.prices())
     held = store.setting("clock")

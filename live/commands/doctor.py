@@ -42,7 +42,6 @@ def _examine() -> Iterator[Finding]:
     home = Home(home_of(environment()))
     yield from check_python()
     yield from look("state folder", lambda: check_home(home), "see who owns it")
-    yield from check_calendar(SystemClock().now().date())
     try:
         settings = operator_settings(environment())
     except ConfigInvalid as error:
@@ -57,6 +56,7 @@ def _examine_services(settings: OperatorSettings, home: Home) -> Iterator[Findin
     running = running_service(home)
     served_at = None if running is None else running.url
     yield from check_mode(settings)
+    yield from check_calendar(settings.market.calendar, SystemClock().now().date())
     yield from look("ports", lambda: check_ports(settings, served_at), "set PM_HOST and PM_PORT")
     yield from look("database", lambda: check_database(database_url), "see DATABASE_URL")
     yield from look("redis", lambda: check_redis(settings, servers), "see REDIS_URL")
@@ -65,9 +65,7 @@ def _examine_services(settings: OperatorSettings, home: Home) -> Iterator[Findin
     if gateway is not None:
         yield from look(
             "market",
-            lambda: check_market(
-                gateway, database_url, settings.portfolio_config, _offset_s(settings, home)
-            ),
+            lambda: check_market(gateway, database_url, settings, _offset_s(settings, home)),
             "see what the gateway says",
         )
 

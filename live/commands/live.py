@@ -162,7 +162,8 @@ def _start(home: Home, options: Mapping[str, object]) -> None:
         raise NotReady("it goes on starting without you: ./start_all.sh stop ends it") from None
     _say(describe(home, running, _now(running)))
     click.echo()
-    _say(first_alert(home, running, _now(running)))
+    calendar = operator_settings(environment()).market.calendar
+    _say(first_alert(home, running, calendar, _now(running)))
 
 
 def _as_arguments(options: Mapping[str, object]) -> list[str]:

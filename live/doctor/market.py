@@ -15,23 +15,22 @@ from core.contracts import Contracts
 from core.db_state_manager import DatabaseStateManager
 from core.decision import DecisionMaker
 from core.errors import PortfolioError
-from core.instruments import InstrumentCatalog
-from core.market_calendar import MarketCalendar
 from live.clock import SystemClock
 from live.doctor.findings import Finding, fail, fine, warn
 from live.expiry_utils import ContractChooser, FutureChoice
 from live.lot_guard import LotGuard
-from live.settings import Gateway
+from live.settings import Gateway, ProcessSettings
 
 _SESSION = "log in at the gateway again: a session ends near 03:00 IST"
 
 
 def check_market(
-    gateway: Gateway, database_url: str | None, config: PortfolioConfig, offset_s: float
+    gateway: Gateway, database_url: str | None, settings: ProcessSettings, offset_s: float
 ) -> Iterator[Finding]:
     """A quote, the contracts that an entry would trade today, and the lots they are sent in."""
-    clock, catalog = SystemClock(offset_s), InstrumentCatalog.shipped()
-    contracts = Contracts(MarketCalendar.shipped(), catalog)
+    clock, config = SystemClock(offset_s), settings.portfolio_config
+    catalog = settings.market.catalog
+    contracts = Contracts(settings.market.calendar, catalog)
     broker = create_broker(gateway.address, gateway.mode, clock, 1)
     with closing(broker):
         day = clock.now().date()

@@ -32,9 +32,8 @@ def check_mode(settings: OperatorSettings) -> Iterator[Finding]:
             yield told(f"secret of {role}", "it can be guessed", str(error))
 
 
-def check_calendar(today: date) -> Iterator[Finding]:
+def check_calendar(calendar: MarketCalendar, today: date) -> Iterator[Finding]:
     """How long the holidays of each exchange are still known."""
-    calendar = MarketCalendar.shipped()
     for exchange in calendar.exchanges:
         last = calendar.covered_until(exchange)
         left = (last - today).days

@@ -17,7 +17,7 @@ from live.embedded.account import Account
 from live.embedded.errors import ServerNotStarted
 from live.embedded.process import ServerProcess, wait_until
 from live.launcher.home import Home
-from live.settings import PROJECT, ProcessSettings
+from live.settings import MARKET_FILE, PROJECT, ProcessSettings
 
 LOOPBACK = "127.0.0.1"
 HOOKS = "python:live.launcher.gunicorn_hooks"
@@ -77,6 +77,7 @@ class PaperExchange(_OwnProgram):
     ) -> None:
         super().__init__(home, environment)
         self._state = home.paper
+        self._market_file = home.path / MARKET_FILE
         self._port = port
         self._funds = funds
         self._clock_offset_s = clock_offset_s
@@ -97,6 +98,8 @@ class PaperExchange(_OwnProgram):
         options += ["--funds", str(self._funds), "--clock-offset-s", repr(self._clock_offset_s)]
         # Charts are of the future: what an alert names is the price of the contract itself.
         options += ["--carry-pct", "0"]
+        if self._market_file.exists():
+            options += ["--market-overrides", str(self._market_file)]
         child = self._run("brokers.paper_exchange", *options)
         wait_until(lambda: child.exit_code is not None or self._answers(), _EXCHANGE_START_S)
         if child.exit_code is not None or not self._answers():

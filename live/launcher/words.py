@@ -35,7 +35,9 @@ def describe(home: Home, running: RunningService, now: datetime) -> Iterator[str
     yield f"  tokens       {home.tokens}"
 
 
-def first_alert(home: Home, running: RunningService, now: datetime) -> Iterator[str]:
+def first_alert(
+    home: Home, running: RunningService, calendar: MarketCalendar, now: datetime
+) -> Iterator[str]:
     """A command that sends an entry in Gold Mini, and what to know before it is sent."""
     command = shlex.quote(_short(Path(sys.executable)))
     token = (
@@ -52,11 +54,12 @@ def first_alert(home: Home, running: RunningService, now: datetime) -> Iterator[
     yield f"  {pm} signal example BASE_ENTRY --instrument GOLD_MINI |"
     yield f'    curl -sS -H "X-Webhook-Token: {token}" --data-binary @- {running.url}/webhook'
     yield ""
-    yield from _market_words(running, now)
+    yield from _market_words(running, calendar, now)
 
 
-def _market_words(running: RunningService, now: datetime) -> Iterator[str]:
-    calendar = MarketCalendar.shipped()
+def _market_words(
+    running: RunningService, calendar: MarketCalendar, now: datetime
+) -> Iterator[str]:
     try:
         session = calendar.session(EXCHANGE, now.date())
         if session is not None:

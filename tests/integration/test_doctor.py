@@ -11,6 +11,7 @@ import pytest
 from psycopg2.extensions import make_dsn
 
 from brokers.messages import GatewayMode
+from core.market_calendar import MarketCalendar
 from core.migrations import read_migrations
 from live.access import open_access
 from live.doctor.findings import Level
@@ -119,7 +120,7 @@ def test_a_gateway_is_asked_for_its_mode_and_its_session(tmp_path: Path) -> None
     ],
 )
 def test_a_calendar_that_ends_is_told_in_time(today: date, level: Level) -> None:
-    assert {finding.level for finding in check_calendar(today)} == {level}
+    assert {finding.level for finding in check_calendar(MarketCalendar.shipped(), today)} == {level}
 
 
 def test_a_guessable_secret_is_in_the_way_where_it_could_do_harm(tmp_path: Path) -> None:

@@ -14,9 +14,20 @@ import pytest
 
 from core.config import EquityBasis
 from core.db_state_manager.states import PositionState, SignalStatus
+from core.market_data import MarketData
 from core.models import Limiter
-from tests.fixtures.live_service import ATRS, BANK, CAPITAL, GOLD, Desk, default_config, open_desk
+from tests.fixtures.live_service import (
+    ATRS,
+    BANK,
+    BEGINS,
+    CAPITAL,
+    GOLD,
+    Desk,
+    default_config,
+    open_desk,
+)
 
+_RATES = ("brokerage_per_order_inr", "exchange", "sebi", "stamp_buy")
 _ON_RISK = {"trading": {"volatility_constraint": "report"}}
 
 
@@ -189,3 +200,16 @@ def test_in_test_mode_one_lot_is_bought_and_the_calculated_ones_are_kept(
         row = desk.alert("EXIT", instrument)
         assert row.status is SignalStatus.EXECUTED
         assert desk.held() == {}
+
+
+def test_the_operators_market_data_is_traded_by(database_url: str, open_folder: Path) -> None:
+    day = BEGINS.date().isoformat()
+    closed = {"NSE": {"holidays": [{"date": day, "name": "Election"}]}}
+    free = {name: [{"from": day, "value": "0"}] for name in _RATES}
+    market = MarketData.shipped({"calendar": closed, "charges": {"MCX_FUTURE": free}})
+    with open_desk(database_url, open_folder, market=market) as desk:
+        refused = desk.alert("BASE_ENTRY", BANK)
+        assert refused.status is SignalStatus.BLOCKED
+        assert "NSE is closed" in refused.outcome.reason
+        assert desk.alert("BASE_ENTRY", GOLD).status is SignalStatus.EXECUTED
+        assert desk.store.load_book().charges == 0

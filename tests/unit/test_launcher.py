@@ -12,6 +12,7 @@ import pytest
 
 from core.errors import ConfigInvalid
 from core.ist import IST
+from core.market_calendar import MarketCalendar
 from live.embedded import ServerNotStarted
 from live.embedded.folders import Folders, exclusive
 from live.embedded.watch import Watched
@@ -205,7 +206,7 @@ def test_what_runs_is_said_with_where_everything_is(home: Home) -> None:
 def test_a_day_without_trading_is_said_before_the_first_alert_is_sent(
     home: Home, now: datetime, told: str | None
 ) -> None:
-    said = joined(first_alert(home, RUNNING, now))
+    said = joined(first_alert(home, RUNNING, MarketCalendar.shipped(), now))
     assert "/webhook" in said
     assert str(home.tokens) in said
     if told is None:
@@ -216,6 +217,10 @@ def test_a_day_without_trading_is_said_before_the_first_alert_is_sent(
 
 def test_no_practice_is_offered_at_a_real_gateway(home: Home) -> None:
     real = replace(RUNNING, is_paper=False)
-    said = joined(first_alert(home, real, datetime(2026, 11, 22, 10, 30, tzinfo=IST)))
+    said = joined(
+        first_alert(
+            home, real, MarketCalendar.shipped(), datetime(2026, 11, 22, 10, 30, tzinfo=IST)
+        )
+    )
     assert "THE GATEWAY IS REAL" in said
     assert "--at" not in said

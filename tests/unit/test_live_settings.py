@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
@@ -184,6 +185,17 @@ def test_the_portfolio_file_of_the_home_folder_is_read(tmp_path: Path) -> None:
     assert found.portfolio_config.portfolio.max_margin_pct == Decimal(40)
     write(tmp_path, "portfolio_config.json", {"portfolio": {"max_margin": 40}})
     with pytest.raises(ConfigInvalid, match=r"portfolio\.max_margin"):
+        operator_settings({"PM_HOME": str(tmp_path)}, tmp_path)
+
+
+def test_the_operators_market_file_wins_over_the_shipped_data(tmp_path: Path) -> None:
+    holiday = {"date": "2026-12-10", "name": "Election"}
+    write(tmp_path, "market_overrides.json", {"calendar": {"NSE": {"holidays": [holiday]}}})
+    found = operator_settings({"PM_HOME": str(tmp_path)}, tmp_path)
+    assert found.market.calendar.session("NSE", date(2026, 12, 10)) is None
+    assert found.market.calendar.session("MCX", date(2026, 12, 10)) is not None
+    write(tmp_path, "market_overrides.json", {"calender": {}})
+    with pytest.raises(ConfigInvalid, match=r"market_overrides\.json: calender"):
         operator_settings({"PM_HOME": str(tmp_path)}, tmp_path)
 
 
