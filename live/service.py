@@ -75,7 +75,7 @@ class Service:
 
 def build(settings: ServiceSettings, pace: Pace = PACE) -> Service:
     """The service of `settings`. Raises ConfigInvalid."""
-    clock = SystemClock(settings.clock_offset_s)
+    clock = SystemClock(settings.clock_offset_s, settings.clock_file)
     maker = DecisionMaker(settings.portfolio_config)
     store = DatabaseStateManager(settings.database_url, ENGINE_SLOTS + 4, clock, maker.stops)
     reads = DatabaseStateManager(settings.database_url, _READING_CONNECTIONS, clock, maker.stops)

@@ -72,7 +72,7 @@ class ProcessSettings:
 
     `webhook_sources` are the networks alerts may come from, None for anywhere. `secrets` are
     those that the operator chose. `is_silent`: nothing is spoken aloud. `clock_offset_s` is how
-    far the practice clock is ahead.
+    far the practice clock is ahead; `clock_file` holds that instead where a rehearsal moves it.
     """
 
     home: Path
@@ -88,6 +88,7 @@ class ProcessSettings:
     trusted_proxies: int
     secrets: Mapping[Role, str] = field(repr=False)
     clock_offset_s: float
+    clock_file: Path | None
 
     @property
     def is_loopback(self) -> bool:
@@ -137,9 +138,10 @@ def operator_settings(environment: Mapping[str, str], project: Path = PROJECT) -
     redis = variables.get("REDIS_URL")
     gateway = _read_gateway(variables, is_paper=False) if "OPENALGO_URL" in variables else None
     common = _common(variables, home)
-    if gateway is not None and common["clock_offset_s"]:
-        allowed = "only the paper exchange practises at another time: leave --at out"
-        raise ConfigInvalid("PM_CLOCK_OFFSET_S", common["clock_offset_s"], allowed)
+    for name in ("clock_offset_s", "clock_file"):
+        if gateway is not None and common[name]:
+            allowed = "only the paper exchange practises at another time: leave --at out"
+            raise ConfigInvalid(f"PM_{name.upper()}", common[name], allowed)
     paper_port = _whole(variables, "PM_PAPER_PORT", 5003, 0, 65_535)
     if gateway is None and paper_port == common["port"]:
         raise ConfigInvalid("PM_PAPER_PORT", paper_port, "PM_PORT is the same: set another")
@@ -179,6 +181,7 @@ def service_variables(settings: ServiceSettings) -> dict[str, str]:
         "OPENALGO_MODE": gateway.mode.value,
         "PM_PAPER": str(int(gateway.is_paper)),
         "PM_CLOCK_OFFSET_S": repr(settings.clock_offset_s),
+        "PM_CLOCK_FILE": "" if settings.clock_file is None else str(settings.clock_file),
         "PM_HOST": settings.host,
         "PM_PORT": str(settings.port),
         "PM_WORKERS": str(settings.workers),
@@ -251,6 +254,7 @@ def _common(variables: Mapping[str, str], home: Path) -> dict[str, Any]:
         "trusted_proxies": _whole(variables, "PM_TRUSTED_PROXIES", 0, 0, 10),
         "secrets": {role: variables[name] for role, name in _SECRETS.items() if name in variables},
         "clock_offset_s": _seconds(variables, "PM_CLOCK_OFFSET_S"),
+        "clock_file": _file(variables, "PM_CLOCK_FILE"),
     }
 
 
@@ -342,6 +346,15 @@ def _switch(variables: Mapping[str, str], name: str) -> bool:
     if text.lower() not in _SWITCH:
         raise ConfigInvalid(name, text, f"one of {', '.join(_SWITCH)}")
     return _SWITCH[text.lower()]
+
+
+def _file(variables: Mapping[str, str], name: str) -> Path | None:
+    if name not in variables:
+        return None
+    path = Path(variables[name]).expanduser().absolute()
+    if not path.is_file():
+        raise ConfigInvalid(name, str(path), "a file that is there")
+    return path
 
 
 def _seconds(variables: Mapping[str, str], name: str) -> float:

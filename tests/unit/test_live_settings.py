@@ -107,6 +107,8 @@ def test_an_example_names_exactly_what_its_file_may_hold(tmp_path: Path, name: s
         ({"PM_CLOCK_OFFSET_S": "inf"}, "PM_CLOCK_OFFSET_S"),
         ({"PM_CLOCK_OFFSET_S": "nan"}, "PM_CLOCK_OFFSET_S"),
         ({**REAL, "PM_CLOCK_OFFSET_S": "60"}, "PM_CLOCK_OFFSET_S"),
+        ({"PM_CLOCK_FILE": "/not/there"}, "PM_CLOCK_FILE"),
+        ({**REAL, "PM_CLOCK_FILE": __file__}, "PM_CLOCK_FILE"),
         ({"DATABASE_URL": "what is this"}, "DATABASE_URL"),
         ({"DATABASE_URL": "postgresql://pm:changeme@db/pm"}, "DATABASE_URL"),
         ({"REDIS_URL": "localhost"}, "REDIS_URL"),
