@@ -92,6 +92,7 @@ class Endpoints:
         """What moves the market and the time, by path under /control."""
         return {
             "price": Endpoint(schemas.PriceSchema(), self._set_price, reads_per_s),
+            "touch": Endpoint(schemas.TouchSchema(), self._set_touch, reads_per_s),
             "clock": Endpoint(schemas.ClockSchema(), self._set_clock, reads_per_s),
         }
 
@@ -258,6 +259,10 @@ class Endpoints:
     def _set_price(self, asked: Request) -> Json:
         self._exchange.move_price(asked["instrument"], asked["price"])
         return _success({"instrument": asked["instrument"], "price": float(asked["price"])})
+
+    def _set_touch(self, asked: Request) -> Json:
+        self._exchange.set_touch(asked["ticks"])
+        return _success({"ticks": asked["ticks"]})
 
     def _set_clock(self, asked: Request) -> Json:
         if "at" in asked:

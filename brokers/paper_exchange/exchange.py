@@ -36,6 +36,7 @@ _SETTLEMENT = "EXPIRY_SETTLEMENT"
 _NOTHING = Decimal(0)
 _DATE_DIGITS = 6
 _CLOCK = "clock"
+TOUCH = "touch"
 _LOTSIZE = "lotsize:"
 
 
@@ -163,6 +164,13 @@ class PaperExchange:
             moved = started if prices is None else prices.moved(price, session)
             self._store.save(prices=[moved])
             self._market.record(moved)
+            self._floor.match_resting(now)
+
+    def set_touch(self, ticks: int) -> None:
+        """Set how many ticks either side of the touch is from the last price."""
+        with self._turned() as now:
+            self._store.save(settings=[(TOUCH, str(ticks))])
+            self._market.touch_ticks = ticks
             self._floor.match_resting(now)
 
     def hold_clock(self, moment: datetime) -> None:

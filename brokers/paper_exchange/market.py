@@ -1,6 +1,7 @@
 """One price for each instrument; every contract's quote follows from it and from the day.
 
-The touch is one tick to either side of the last price, as the recorded gateway quotes it.
+The touch is one tick to either side of the last price, as the recorded gateway quotes it, unless
+another number of ticks is set.
 """
 
 from collections.abc import Iterable
@@ -48,7 +49,11 @@ class DayPrices:
 class Market:
     """Prices now. What has no price yet is not listed."""
 
-    def __init__(self, listing: Listing, rates: Rates, prices: Iterable[DayPrices]) -> None:
+    def __init__(
+        self, listing: Listing, rates: Rates, prices: Iterable[DayPrices], touch_ticks: int = 1
+    ) -> None:
+        """`touch_ticks`: how far either side of the touch is from the last price."""
+        self.touch_ticks = touch_ticks
         self._listing = listing
         self._rates = rates
         self._prices = {price.instrument: price for price in prices}
@@ -60,7 +65,7 @@ class Market:
 
     def at(self, prices: Iterable[DayPrices]) -> "Market":
         """The same contracts at other prices."""
-        return Market(self._listing, self._rates, prices)
+        return Market(self._listing, self._rates, prices, self.touch_ticks)
 
     def day_prices(self, instrument: str) -> DayPrices | None:
         """The session of an instrument, None before its first price."""
@@ -81,9 +86,10 @@ class Market:
         prices = self._prices[contract.instrument]
         at = [prices.open, prices.high, prices.low, prices.last]
         opened, *others, ltp = (self.value(contract, price, day) for price in at)
+        apart = self.touch_ticks * contract.tick
         return Quote(
-            bid=max(ltp - contract.tick, contract.tick),
-            ask=ltp + contract.tick,
+            bid=max(ltp - apart, contract.tick),
+            ask=ltp + apart,
             ltp=ltp,
             open=opened,
             high=max(opened, ltp, *others),

@@ -181,6 +181,12 @@ class PriceSchema(KeySchema):
     )
 
 
+class TouchSchema(KeySchema):
+    """Control: how many ticks bid and ask are from the last price; 0 is a market without spread."""
+
+    ticks = fields.Integer(required=True, strict=True, validate=validate.Range(0, 1000))
+
+
 class ClockSchema(KeySchema):
     """Control: hold the clock at `at`, `advance_s` later, or let it run (neither given)."""
 

@@ -12,7 +12,7 @@ from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 from brokers.paper_exchange.api import Limits, create_app
 from brokers.paper_exchange.clock import ExchangeClock
 from brokers.paper_exchange.endpoints import Endpoints
-from brokers.paper_exchange.exchange import PaperExchange
+from brokers.paper_exchange.exchange import TOUCH, PaperExchange
 from brokers.paper_exchange.fault_control import FaultControl
 from brokers.paper_exchange.fault_plan import FaultPlan
 from brokers.paper_exchange.fault_schemas import read_scenario
@@ -89,7 +89,8 @@ def build(settings: Settings) -> Running:
     }
     catalog = InstrumentCatalog.shipped(settings.instruments)
     listing = Listing(catalog, Contracts(MarketCalendar(days), catalog), settings.lotsizes)
-    market = Market(listing, settings.rates, store.prices())
+    touch_ticks = int(store.setting(TOUCH) or 1)
+    market = Market(listing, settings.rates, store.prices(), touch_ticks)
     held = store.setting("clock")
     clock = ExchangeClock(datetime.fromisoformat(held) if held else None, settings.clock_offset_s)
     first_mode = settings.mode if store.setting("mode") is None else None

@@ -185,6 +185,8 @@ def test_all_files_of_an_exchange_are_the_owners_alone(tmp_path: Path) -> None:
         ("control/price", {"instrument": "BANK_NIFTY", "price": "NaN"}, 400),
         ("control/price", {"instrument": "BANK_NIFTY"}, 400),
         ("control/clock", {"at": "yesterday"}, 400),
+        ("control/touch", {"ticks": -1}, 400),
+        ("control/touch", {"ticks": "none"}, 400),
         ("api/v1/placeorder", order(GOLD, "BUY", 10**400), 400),
         ("api/v1/placeorder", order(GOLD, "BUY", 1, price="1e400"), 400),
         ("api/v1/placeorder", order(GOLD, "BUY", 1, price=-1), 400),
@@ -197,6 +199,22 @@ def test_what_makes_no_sense_is_refused_by_name(
     answer = unlimited.post(path, body)
     assert answer.status_code == status
     assert answer.json()["status"] == "error"
+
+
+def test_a_market_without_a_spread_stays_so_over_a_restart(tmp_path: Path) -> None:
+    with PaperProcess(tmp_path) as process:
+        process.read("control/clock", {"at": RECORDED_AT})
+        before = process.read("api/v1/quotes", GOLD)["data"]
+        assert (before["ltp"] - before["bid"], before["ask"] - before["ltp"]) == (1, 1)
+        process.read("control/touch", {"ticks": 0})
+    with PaperProcess(tmp_path) as process:
+        quote = process.read("api/v1/quotes", GOLD)["data"]
+        assert quote["bid"] == quote["ltp"] == quote["ask"] == before["ltp"]
+        process.read(
+            "api/v1/placeorder", order(GOLD, "BUY", 1, pricetype="LIMIT", price=quote["ltp"])
+        )
+        (trade,) = process.read("api/v1/tradebook")["data"]
+        assert trade["average_price"] == quote["ltp"]
 
 
 def test_a_lot_of_a_hundred_is_refused_and_taken_as_recorded(tmp_path: Path) -> None:
