@@ -176,6 +176,20 @@ def walk_forward(
     print_walk_forward(found, console)
 
 
+@backtest.command("bars")
+@click.option("--out", type=FOLDER, required=True, help="Folder of the files.")
+@click.option("--on-tick", is_flag=True, help="Move prices to the contract's ticks.")
+@input_options
+def write_bars(out: Path, on_tick: bool, **given: Any) -> None:
+    """Write the bars as the strategy sees them: its timeframe, with the moment each is known."""
+    from backtest.bar_files import write_bar_files
+    from backtest.runs import prepare
+
+    console = Console()
+    for path in write_bar_files(prepare(read_options(given)), out, on_tick=on_tick).values():
+        _say_written(console, path)
+
+
 def _run(console: Console, options: RunOptions) -> BacktestResult:
     from backtest.runs import prepare
 

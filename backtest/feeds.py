@@ -5,6 +5,7 @@ from datetime import date, datetime, time
 from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 
 from backtest.bars import Bars
 from backtest.engine import BarFeed
@@ -29,19 +30,27 @@ def bar_feed(
     The run begins on `start`, and base entries are taken up to `end`, both included. Raises
     `InputInvalid` when the bars are coarser than the timeframe.
     """
-    minutes = config.instruments[instrument].strategy.timeframe_min
-    hours = partial(market.hours, instrument)
-    coarse = resample(bars, minutes, hours)
+    coarse, closes = coarse_bars(instrument, bars, config, market)
     begins = 0 if start is None else int(datetime.combine(start, time(), IST).timestamp())
     params = StrategyParams.from_config(config, instrument, start, end)
     return BarFeed(
         instrument=instrument,
         source=Strategy(instrument, coarse, params),
         open_epoch_s=coarse.epoch_s,
-        close_epoch_s=close_times(coarse, minutes, hours),
+        close_epoch_s=closes,
         opens=coarse.open,
         first_bar=int(np.searchsorted(coarse.epoch_s, begins)),
     )
+
+
+def coarse_bars(
+    instrument: str, bars: Bars, config: PortfolioConfig, market: BacktestMarket
+) -> tuple[Bars, NDArray[np.int64]]:
+    """Bars of the strategy's timeframe, and when each is known, epoch seconds."""
+    minutes = config.instruments[instrument].strategy.timeframe_min
+    hours = partial(market.hours, instrument)
+    coarse = resample(bars, minutes, hours)
+    return coarse, close_times(coarse, minutes, hours)
 
 
 class FeedIndicators:
