@@ -18,7 +18,6 @@ SETTLES = timedelta(seconds=10)
 BAR_GRACE = timedelta(seconds=60)
 _EARLY = timedelta(seconds=30)
 _LOOKS_BACK = timedelta(days=4)  # Over a long weekend.
-_EVERY_S = 5.0
 
 _LOG = logging.getLogger(__name__)
 
@@ -39,13 +38,6 @@ class GapAlarm:
         self._catalog = catalog
         self._calendar = calendar
         self._clock = clock
-        self._next_s = float("-inf")
-
-    def look_now_and_again(self) -> None:
-        """Look, unless that was done a moment ago."""
-        if self._clock.monotonic() >= self._next_s:
-            self._next_s = self._clock.monotonic() + _EVERY_S
-            self.look()
 
     def look(self) -> None:
         """Tell what is missing now and was not told before."""

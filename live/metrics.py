@@ -9,6 +9,7 @@ Labels come from fixed sets only (types, answers, stable codes), so there are fe
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from enum import StrEnum
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -63,6 +64,24 @@ _ALERT_TO_ORDER_S = Histogram(
 _PROCESSES = Gauge(
     "pm_processes", "Worker processes that live.", registry=_OWN, multiprocess_mode="livesum"
 )
+_LEADS = Gauge(
+    "pm_leads",
+    "Processes here that lead: 1 in one instance, 0 in the others.",
+    registry=_OWN,
+    multiprocess_mode="livesum",
+)
+_SPLIT_BRAINS = Counter(
+    "pm_split_brains", "Times that Redis and the database named two leaders.", registry=_OWN
+)
+_JOB_TURNS = Counter(
+    "pm_job_turns",
+    "Turns of background jobs, by their result.",
+    ["job", "result"],
+    registry=_OWN,
+)
+_JOB_S = Histogram(
+    "pm_job_seconds", "How long those turns took.", ["job"], buckets=_BROKER_S, registry=_OWN
+)
 _LOST_LINES = Gauge(
     "pm_log_lines_lost",
     "Log lines that could not be written, as far as each process has said.",
@@ -103,6 +122,38 @@ def order_call(call: str) -> Iterator[None]:
 def order_sent_after(seconds: float) -> None:
     """Time the way from an alert's arrival to the sending of its first order."""
     _ALERT_TO_ORDER_S.observe(seconds)
+
+
+class JobResult(StrEnum):
+    """How a turn of a job ended. Left out: it was late, or the last one was still at work."""
+
+    OK = "ok"
+    RETRYABLE = "retryable"
+    REFUSED = "refused"
+    FAILED = "failed"
+    LEFT_OUT = "left_out"
+
+
+def leads(*, now: bool) -> None:
+    """Whether this process leads."""
+    _LEADS.set(int(now))
+
+
+def split_brain() -> None:
+    """Count that Redis and the database named two leaders."""
+    _SPLIT_BRAINS.inc()
+
+
+def job_turned(job: str, result: JobResult) -> None:
+    """Count a turn of a background job."""
+    _JOB_TURNS.labels(job, result).inc()
+
+
+@contextmanager
+def job_turn(job: str) -> Iterator[None]:
+    """Time a turn of a background job."""
+    with _JOB_S.labels(job).time():
+        yield
 
 
 def process_began() -> None:

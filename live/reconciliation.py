@@ -131,6 +131,8 @@ class Reconciler:
             for instrument in agreeing
             if self.store.unlock_instrument(instrument, BROKER_DIFFERS, _WHO)
         )
+        if locked or unlocked:
+            _LOG.warning("locked %s, unlocked %s", locked, unlocked)
         return Reconciled(seen, locked, unlocked)
 
     def _busy(self) -> set[str]:

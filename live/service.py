@@ -15,12 +15,15 @@ from flask import Flask
 from brokers.factory import create_broker, order_calls_of_one
 from core.contracts import Contracts
 from core.db_state_manager import DatabaseStateManager
+from core.db_state_manager.leader_lock import LeaderLock
 from core.db_state_manager.records import Journalled
 from core.decision import DecisionMaker
+from core.redis_coordinator import LeaderPace, RedisCoordinator, Watcher
 from live.access import open_access
 from live.adopting import Adopter
 from live.api.webhook import polling
 from live.app import create_app, read_networks
+from live.background import BackgroundParts, background_jobs
 from live.broker_desk import BrokerDesk
 from live.carrying_out import IntentCarrier
 from live.clock import SystemClock
@@ -34,7 +37,10 @@ from live.exits import ExitDesk, Stopping
 from live.expiry_utils import ContractChooser
 from live.gap_alarm import GapAlarm
 from live.ids import new_id
+from live.job_runner import JobRunner
+from live.jobs import Job
 from live.lot_guard import LotGuard
+from live.metrics import leads, split_brain
 from live.order_search import OrderSearch
 from live.paper_prices import PaperPrices, real_prices
 from live.reconciliation import Reconciler
@@ -46,6 +52,7 @@ from live.unknown_orders import UnknownOrders
 from live.web_parts import WebParts, WebSettings
 
 ENGINE_SLOTS = 8
+LAST_TURN_S = 5.0
 PACE = Pace()
 _READING_CONNECTIONS = 4
 
@@ -61,19 +68,28 @@ class Service:
     store: DatabaseStateManager
     reads: DatabaseStateManager
     stopping: threading.Event
+    leadership: RedisCoordinator
+    jobs: JobRunner
 
     def start(self) -> None:
-        """Recover, then handle alerts."""
+        """Recover, then handle alerts; whoever leads does the background work too."""
         self.engine.start()
+        self.jobs.start()
+        self.leadership.start(self.jobs)
 
     def stop(self) -> None:
-        """End what is in hand, within bounds, and close the connections."""
+        """End what is in hand, within bounds, jobs first, and close the connections."""
+        self.stopping.set()
+        self.jobs.stop(LAST_TURN_S)
+        self.leadership.stop()
         self.engine.stop()
         self.store.close()
         self.reads.close()
 
 
-def build(settings: ServiceSettings, pace: Pace = PACE) -> Service:
+def build(
+    settings: ServiceSettings, pace: Pace = PACE, leader_pace: LeaderPace | None = None
+) -> Service:
     """The service of `settings`. Raises ConfigInvalid."""
     clock = SystemClock(settings.clock_offset_s, settings.clock_file)
     maker = DecisionMaker(settings.portfolio_config)
@@ -97,7 +113,31 @@ def build(settings: ServiceSettings, pace: Pace = PACE) -> Service:
         broker_desk=trading.broker_desk(instance),
     )
     app = create_app(parts)
-    return Service(app, threads, store, reads, stopping)
+    leadership = _candidate(settings, clock, store, instance, stopping, leader_pace)
+    jobs = JobRunner(trading.jobs(), leadership, stopping)
+    return Service(app, threads, store, reads, stopping, leadership, jobs)
+
+
+def _candidate(
+    settings: ServiceSettings,
+    clock: SystemClock,
+    store: DatabaseStateManager,
+    instance: str,
+    stopping: threading.Event,
+    pace: LeaderPace | None,
+) -> RedisCoordinator:
+    """This process, as one that may lead."""
+    pace = pace or LeaderPace(last_work_s=LAST_TURN_S)
+    return RedisCoordinator(
+        LeaderLock(settings.database_url, clock, pace.ttl_s),
+        None if settings.redis_url is None else connect_redis(settings.redis_url),
+        store,
+        clock,
+        instance,
+        stopping,
+        pace,
+        Watcher(lambda now: leads(now=now), split_brain),
+    )
 
 
 class _Trading:
@@ -114,7 +154,6 @@ class _Trading:
     ) -> None:
         self._pace = pace
         self._has_checked = False
-        self._reconciles_at_s = self._snaps_at_s = float("-inf")
         self._ends_at_s = 0.0
         self._settings = settings
         self._clock = clock
@@ -212,24 +251,27 @@ class _Trading:
             self._pace.lease_s,
         )
 
+    def jobs(self) -> tuple[Job, ...]:
+        """What is done while this process leads."""
+        return background_jobs(
+            BackgroundParts(self._store, self._reconciler, self._gaps, self._pace)
+        )
+
     def recover(self, owner: str) -> None:
-        """One pass of the recovery; then, now and again, a look at the books and the broker's."""
+        """One pass of the recovery; after the first one, and after what it ended, a comparison.
+
+        It needs no leader: nothing that was begun waits for an election.
+        """
         recovery = CrashRecoveryManager(self._store, self.carrier(owner), self._catalog)
-        for resumed in recovery.run().resumed:
+        report = recovery.run()
+        for resumed in report.resumed:
             _LOG.info("intent %d: %s (%s)", resumed.intent_id, resumed.outcome, resumed.reason)
         if not self._has_checked:
             for violation in recovery.check_invariants():
                 _LOG.error("the books contradict themselves: %s", violation)
-            self._has_checked = True
-        if self._clock.monotonic() >= self._reconciles_at_s:
-            self._reconciles_at_s = self._clock.monotonic() + self._pace.reconcile_s
-            done = self._reconciler.run()
-            if done.locked or done.unlocked:
-                _LOG.warning("locked %s, unlocked %s", done.locked, done.unlocked)
-        self._gaps.look_now_and_again()
-        if self._clock.monotonic() >= self._snaps_at_s:
-            self._snaps_at_s = self._clock.monotonic() + self._pace.equity_s
-            self._store.record_equity(self._store.load_book().open_pnl(), self._pace.equity_s / 2)
+        if report.ended or not self._has_checked:
+            self._reconciler.run()
+        self._has_checked = True
 
     def _wait(self, seconds: float) -> None:
         """Let time pass; when the process ends, work goes on for a while and then breaks off."""
