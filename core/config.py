@@ -222,6 +222,20 @@ class InstrumentConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class BackgroundConfig:
+    """What the leader does in the background, and when.
+
+    Alerts that led to nothing are kept for `keep_alerts_days`. The check before a market opens
+    begins `pre_open_min` minutes before; a calendar that ends within `calendar_warning_days` is
+    told of each day.
+    """
+
+    keep_alerts_days: int = whole(400, low=30, high=36_500, unit="days")
+    pre_open_min: int = whole(15, low=1, high=240, unit="minutes")
+    calendar_warning_days: int = whole(30, low=1, high=365, unit="days")
+
+
+@dataclass(frozen=True, slots=True)
 class PortfolioConfig:
     """The whole configuration, valid by construction."""
 
@@ -234,6 +248,7 @@ class PortfolioConfig:
     peel_off: PeelOffConfig = field(default_factory=PeelOffConfig)
     validation: ValidationConfig = field(default_factory=ValidationConfig)
     execution: ExecutionConfig = field(default_factory=ExecutionConfig)
+    background: BackgroundConfig = field(default_factory=BackgroundConfig)
     instruments: Mapping[str, InstrumentConfig] = field(default_factory=dict)
 
     @classmethod

@@ -38,6 +38,7 @@ class Pace:
     """How often and how long, in seconds. A lease is renewed twice before it would end.
 
     `resolve_window_s`: a send without an answer may still reach the broker for so long.
+    `checks_pre_open` is off where a test counts every call to the broker.
     """
 
     lease_s: float = 15.0
@@ -48,6 +49,7 @@ class Pace:
     resolve_window_s: float = 120.0
     reconcile_s: float = 60.0
     equity_s: float = 60.0
+    checks_pre_open: bool = True
 
 
 class EngineThreads:

@@ -28,6 +28,7 @@ from live.broker_desk import BrokerDesk
 from live.carrying_out import IntentCarrier
 from live.clock import SystemClock
 from live.close_all import CloseAll
+from live.coverage_warning import CoverageWarning
 from live.duplicates import connect_redis
 from live.engine import LiveTradingEngine
 from live.engine_threads import EngineThreads, Pace
@@ -42,7 +43,9 @@ from live.jobs import Job
 from live.lot_guard import LotGuard
 from live.metrics import leads, split_brain
 from live.order_search import OrderSearch
+from live.outbox_relay import LogNotifier, OutboxRelay
 from live.paper_prices import PaperPrices, real_prices
+from live.pre_open import PreOpenCheck
 from live.reconciliation import Reconciler
 from live.recovery import CrashRecoveryManager
 from live.sending import OrderSender
@@ -114,7 +117,7 @@ def build(
     )
     app = create_app(parts)
     leadership = _candidate(settings, clock, store, instance, stopping, leader_pace)
-    jobs = JobRunner(trading.jobs(), leadership, stopping)
+    jobs = JobRunner(trading.jobs(instance), leadership, stopping)
     return Service(app, threads, store, reads, stopping, leadership, jobs)
 
 
@@ -166,7 +169,6 @@ class _Trading:
         market = settings.market
         self._catalog, self._charges = market.catalog, market.charges
         self._calendar = market.calendar
-        self._gaps = GapAlarm(store, maker.config, self._catalog, self._calendar, clock)
         contracts = Contracts(self._calendar, self._catalog)
         self._chooser = ContractChooser(contracts, self._catalog, self._broker)
         self._broker_name = "paper" if gateway.is_paper else "openalgo"
@@ -251,11 +253,31 @@ class _Trading:
             self._pace.lease_s,
         )
 
-    def jobs(self) -> tuple[Job, ...]:
+    def jobs(self, instance: str) -> tuple[Job, ...]:
         """What is done while this process leads."""
-        return background_jobs(
-            BackgroundParts(self._store, self._reconciler, self._gaps, self._pace)
+        store, config, clock = self._store, self._maker.config, self._clock
+        pre_open = PreOpenCheck(
+            store,
+            self._broker,
+            self._chooser,
+            self._lot_guard,
+            config,
+            self._catalog,
+            self._calendar,
+            clock,
         )
+        parts = BackgroundParts(
+            store=store,
+            config=config.background,
+            clock=clock,
+            pace=self._pace,
+            reconciler=self._reconciler,
+            gaps=GapAlarm(store, config, self._catalog, self._calendar, clock),
+            relay=OutboxRelay(store, LogNotifier(), instance),
+            pre_open=pre_open,
+            coverage=CoverageWarning(store, config, self._calendar, clock),
+        )
+        return background_jobs(parts)
 
     def recover(self, owner: str) -> None:
         """One pass of the recovery; after the first one, and after what it ended, a comparison.

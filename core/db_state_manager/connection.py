@@ -11,6 +11,7 @@ import select
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, TypeVar
 
 import psycopg2
@@ -24,6 +25,10 @@ from core.ports import Clock
 Answer = TypeVar("Answer")
 Row = tuple[Any, ...]
 Values = Sequence[object] | Mapping[str, object]
+
+# What each transaction of a block has to pass before it is committed.
+_Check = Callable[[Cursor], None]
+_CHECK: ContextVar[_Check | None] = ContextVar("check", default=None)
 
 _LOST = (psycopg2.OperationalError, psycopg2.InterfaceError)
 
@@ -111,6 +116,15 @@ class Database:
         finally:
             pool.free.release()
 
+    @contextmanager
+    def checked(self, check: Callable[[Cursor], None]) -> Iterator[None]:
+        """Let every transaction of this thread in the block pass `check` before its commit."""
+        before = _CHECK.set(check)
+        try:
+            yield
+        finally:
+            _CHECK.reset(before)
+
     def read(self, work: Callable[[Cursor], Answer]) -> Answer:
         """The answer of `work`, which changes nothing and so is tried a second time if need be."""
         try:
@@ -164,6 +178,8 @@ def _work(connection: Connection) -> Iterator[Cursor]:
     try:
         with connection.cursor() as cursor:
             yield cursor
+            if (check := _CHECK.get()) is not None:
+                check(cursor)
     except _LOST as error:
         raise Retryable(f"the database gave up before the commit: {error}".strip()) from error
     try:

@@ -12,6 +12,7 @@ from core.db_state_manager.outside import OutsideTrades
 from core.db_state_manager.overview import Overview
 from core.db_state_manager.signals import SignalJournal
 from core.db_state_manager.strategies import Strategies
+from core.db_state_manager.upkeep import Upkeep
 
 
 class DatabaseStateManager(
@@ -27,6 +28,7 @@ class DatabaseStateManager(
     OutsideTrades,
     Outbox,
     MissingAlerts,
+    Upkeep,
 ):
     """The database: `DatabaseStateManager(dsn, pool_size, clock, stops)`.
 

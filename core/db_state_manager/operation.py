@@ -1,11 +1,13 @@
 """What is stopped, what is locked, who runs and who leads: kept, with who said so and why."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 
 from psycopg2.extensions import cursor as Cursor
 
 from core.db_state_manager.connection import Database, fetch_one
+from core.db_state_manager.decision_rights import check_epoch
 from core.db_state_manager.json_values import from_row
 from core.db_state_manager.outbox import append_event
 from core.db_state_manager.records import InstrumentLock, TradingControl
@@ -96,6 +98,15 @@ class Operation(Database):
         """The leader of `epoch` stepped down."""
         with self.transaction() as cursor:
             cursor.execute(STEP_DOWN, (self._clock.now(), reason, epoch))
+
+    @contextmanager
+    def led_by(self, epoch: int) -> Iterator[None]:
+        """Let this thread's transactions raise Rejected once another leads than `epoch`'s leader.
+
+        For what a leader keeps up; an operation that has begun is its owner's, whoever leads.
+        """
+        with self.checked(lambda cursor: check_epoch(cursor, epoch)):
+            yield
 
     def heartbeat(self, instance_id: str, host: str, pid: int, version: str) -> None:
         """A process says that it is alive."""

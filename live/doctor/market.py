@@ -34,7 +34,10 @@ def check_market(
     broker = create_broker(gateway.address, gateway.mode, clock, 1)
     with closing(broker):
         day = clock.now().date()
-        yield from _contracts(broker, ContractChooser(contracts, catalog, broker), config, day)
+        chooser = ContractChooser(contracts, catalog, broker)
+        for name, each in config.instruments.items():
+            if each.enabled:
+                yield from check_contract(broker, chooser, name, day)
         if database_url is None:
             yield warn("lot sizes", "the database does not run", "look again after the start")
             return
@@ -42,27 +45,27 @@ def check_market(
         with closing(DatabaseStateManager(database_url, 1, clock, maker.stops)) as store:
             name = "paper" if gateway.is_paper else "openalgo"
             guard = LotGuard(store, broker, name, catalog, contracts, gateway.is_paper)
-            yield from _lots(guard, day)
+            yield from check_lots(guard, day)
 
 
-def _contracts(
-    broker: Broker, chooser: ContractChooser, config: PortfolioConfig, day: date
+def check_contract(
+    broker: Broker, chooser: ContractChooser, instrument: str, day: date
 ) -> Iterator[Finding]:
-    for name, each in config.instruments.items():
-        if not each.enabled:
-            continue
-        try:
-            choice = chooser.choose(name, day)
-            info = choice.future if isinstance(choice, FutureChoice) else choice.call
-            contract: Contract = info.contract
-            price = broker.quote(contract).ltp
-        except PortfolioError as error:
-            yield fail(f"contract of {name}", str(error), _SESSION)
-        else:
-            yield fine(f"contract of {name}", f"{contract} is listed, and is at {price:f}")
+    """Whether the contracts that an entry would trade are listed, and have a real quote."""
+    about = f"contract of {instrument}"
+    try:
+        choice = chooser.choose(instrument, day)
+        info = choice.future if isinstance(choice, FutureChoice) else choice.call
+        contract: Contract = info.contract
+        price = broker.quote(contract).ltp
+    except PortfolioError as error:
+        yield fail(about, str(error), _SESSION)
+    else:
+        yield fine(about, f"{contract} is listed, and is at {price:f}")
 
 
-def _lots(guard: LotGuard, day: date) -> Iterator[Finding]:
+def check_lots(guard: LotGuard, day: date) -> Iterator[Finding]:
+    """Whether one lot is at the broker what somebody confirmed."""
     for found in guard.standings(day):
         about = f"lot of {found.instrument}"
         how = f"portfolio_manager.py sync --confirm-lotsize {found.instrument}={found.brokers}"

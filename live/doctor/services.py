@@ -7,6 +7,7 @@ import psycopg2
 import redis
 
 from brokers.factory import create_broker
+from brokers.port import Broker
 from core import migrations
 from core.errors import InputInvalid, PortfolioError
 from live.clock import SystemClock
@@ -77,10 +78,7 @@ def check_gateway(gateway: Gateway | None) -> Iterator[Finding]:
     broker = create_broker(gateway.address, gateway.mode, SystemClock(), 1)
     try:
         yield fine("gateway", f"{gateway.url} answers for broker {broker.ping()}")
-        broker.assert_mode()
-        yield fine("gateway mode", gateway.mode.value)
-        funds = broker.funds()
-        yield fine("broker session", f"alive: {funds.available_cash_inr} rupees available")
+        yield from check_session(broker)
     except PortfolioError as error:
         advice = (
             "is the gateway up and OPENALGO_URL, OPENALGO_API_KEY and OPENALGO_MODE right? "
@@ -89,6 +87,14 @@ def check_gateway(gateway: Gateway | None) -> Iterator[Finding]:
         yield fail("gateway", str(error), advice)
     finally:
         broker.close()
+
+
+def check_session(broker: Broker) -> Iterator[Finding]:
+    """The gateway is in the configured mode and the session lives. Raises what the broker does."""
+    broker.assert_mode()
+    yield fine("gateway mode", "as configured")
+    funds = broker.funds()
+    yield fine("broker session", f"alive: {funds.available_cash_inr} rupees available")
 
 
 def _schema(url: str) -> Finding:

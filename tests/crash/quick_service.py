@@ -15,6 +15,7 @@ PACE = Pace(
     first_recovery_s=5.0,
     last_work_s=5.0,
     resolve_window_s=1.5,
+    checks_pre_open=False,
 )
 
 

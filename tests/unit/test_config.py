@@ -86,6 +86,9 @@ RATIOS = [
     (STRATEGY + "doji_body_fraction", 0.1, 0.0, 1.0, -0.1, 1.1),
 ]
 WHOLE = [
+    ("background.keep_alerts_days", 400, 30, 36_500, 29, 36_501),
+    ("background.pre_open_min", 15, 1, 240, 0, 241),
+    ("background.calendar_warning_days", 30, 1, 365, 0, 366),
     ("pyramid.max_adds", 5, 0, 5, -1, 6),
     (TRADING + "max_lots", None, 1, 100_000, 0, 100_001),
     (STRATEGY + "timeframe_min", 75, 1, 1440, 0, 1441),
