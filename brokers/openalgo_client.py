@@ -41,7 +41,7 @@ from brokers.openalgo_errors import (
 )
 from brokers.openalgo_http import GatewayAddress, GatewayHttp
 from brokers.order_checks import check_order
-from brokers.rate_limit import TokenBucket
+from brokers.rate_limit import CallLimiter
 from brokers.read_budget import ReadBudget
 from core.errors import OutcomeUnknown, PortfolioError, Rejected
 from core.ports import Clock
@@ -68,7 +68,7 @@ class OpenAlgoClient:
         address: GatewayAddress,
         mode: GatewayMode,
         clock: Clock,
-        limiter: TokenBucket,
+        limiter: CallLimiter,
         wait: Callable[[float], None] = time.sleep,
         reads: ReadBudget | None = None,
     ) -> None:

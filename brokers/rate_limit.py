@@ -6,12 +6,21 @@ holds in every window of that length, which a bucket refilled at a steady rate d
 
 import threading
 from collections import deque
+from typing import Protocol
 
 from core.errors import Retryable
 from core.ports import Clock
 
 DEFAULT_CALLS_PER_S = 5
 DEFAULT_MAX_WAIT_S = 5.0
+
+
+class CallLimiter(Protocol):
+    """Hands out turns to call."""
+
+    def take(self) -> float:
+        """Seconds to wait before acting. Raises Retryable when that would be too long."""
+        ...
 
 
 class TokenBucket:

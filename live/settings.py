@@ -71,8 +71,9 @@ class ProcessSettings:
     """What both readers read alike.
 
     `webhook_sources` are the networks alerts may come from, None for anywhere. `secrets` are
-    those that the operator chose. `is_silent`: nothing is spoken aloud. `clock_offset_s` is how
-    far the practice clock is ahead; `clock_file` holds that instead where a rehearsal moves it.
+    those that the operator chose. `instances` trade one account, each with as many workers.
+    `is_silent`: nothing is spoken aloud. `clock_offset_s` is how far the practice clock is ahead;
+    `clock_file` holds that instead where a rehearsal moves it.
     """
 
     home: Path
@@ -81,6 +82,7 @@ class ProcessSettings:
     host: str
     port: int
     workers: int
+    instances: int
     threads: int
     is_test: bool
     is_silent: bool
@@ -185,6 +187,7 @@ def service_variables(settings: ServiceSettings) -> dict[str, str]:
         "PM_HOST": settings.host,
         "PM_PORT": str(settings.port),
         "PM_WORKERS": str(settings.workers),
+        "PM_INSTANCES": str(settings.instances),
         "PM_THREADS": str(settings.threads),
         "PM_TEST_MODE": str(int(settings.is_test)),
         "PM_SILENT": str(int(settings.is_silent)),
@@ -247,6 +250,7 @@ def _common(variables: Mapping[str, str], home: Path) -> dict[str, Any]:
         "host": variables.get("PM_HOST", "127.0.0.1"),
         "port": _whole(variables, "PM_PORT", 5002, 1, 65_535),
         "workers": _whole(variables, "PM_WORKERS", 2, 1, 64),
+        "instances": _whole(variables, "PM_INSTANCES", 1, 1, 64),
         "threads": _whole(variables, "PM_THREADS", 8, 1, 256),
         "is_test": _switch(variables, "PM_TEST_MODE"),
         "is_silent": _switch(variables, "PM_SILENT"),

@@ -12,6 +12,7 @@ import requests
 from flask import Flask
 from structlog.contextvars import get_contextvars
 
+from brokers.rate_limit import TokenBucket
 from live import service, wsgi
 from live.api.webhook import Waiter, polling
 from live.clock import SystemClock
@@ -40,6 +41,7 @@ def create() -> Flask:
 
     requests.Session.request = timed  # type: ignore[assignment]
     service.order_calls_of_one = lambda processes: _UNBOUNDED  # type: ignore[attr-defined]
+    service._order_calls = lambda *_: TokenBucket(clock, _UNBOUNDED)
     return wsgi.create()
 
 
