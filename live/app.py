@@ -17,6 +17,7 @@ from live.api.events import events_room
 from live.api.guard import COOKIE, Guard
 from live.api.health import health_room
 from live.api.holidays import holidays_room
+from live.api.instances import instances_room
 from live.api.metrics import metrics_blueprint
 from live.api.operations import operations_room
 from live.api.orders_resolve import orders_room
@@ -92,6 +93,7 @@ def create_app(parts: WebParts) -> Flask:
         emergency_room(parts),
         holidays_room(parts),
         operations_room(parts),
+        instances_room(parts),
         events_room(parts),
     ):
         api.register_blueprint(room)

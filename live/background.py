@@ -15,6 +15,7 @@ from datetime import timedelta
 from core.config import BackgroundConfig
 from core.db_state_manager import DatabaseStateManager
 from core.ports import Clock
+from live.config_watch import ConfigWatch
 from live.coverage_warning import CoverageWarning
 from live.engine_threads import Pace
 from live.gap_alarm import GapAlarm
@@ -26,6 +27,7 @@ from live.reconciliation import Reconciler
 _GAPS_S = 5.0
 _RELAY_S = 1.0
 _PRE_OPEN_S = 60.0
+_CONFIGS_S = 60.0
 _CLEAN_UP_S = 600.0
 _HOUR_S = 3600.0
 _ALERTS_AT_ONCE = 1000
@@ -45,6 +47,7 @@ class BackgroundParts:
     relay: OutboxRelay
     pre_open: PreOpenCheck
     coverage: CoverageWarning
+    configs: ConfigWatch
 
 
 def background_jobs(parts: BackgroundParts) -> tuple[Job, ...]:
@@ -57,6 +60,7 @@ def background_jobs(parts: BackgroundParts) -> tuple[Job, ...]:
         _kept_up("outbox_relay", _RELAY_S, parts, parts.relay.run),
         _kept_up("pre_open", _PRE_OPEN_S, parts, lambda: _check_pre_open(parts)),
         _kept_up("calendar_coverage", _HOUR_S, parts, parts.coverage.run),
+        _kept_up("config_watch", _CONFIGS_S, parts, parts.configs.run),
         _kept_up("clean_up", _CLEAN_UP_S, parts, lambda: _clean_up(parts)),
     )
 

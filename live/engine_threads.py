@@ -64,6 +64,7 @@ class EngineThreads:
         slots: int,
         stopping: threading.Event,
         pace: Pace,
+        config_hash: str = "",
     ) -> None:
         """`slots` alerts are handled at once; `recover` makes one pass as an owner."""
         self._store = store
@@ -71,6 +72,7 @@ class EngineThreads:
         self._recover = recover
         self._instance = instance
         self._pace = pace
+        self._config_hash = config_hash
         self._stopping = stopping
         self._free = threading.BoundedSemaphore(slots)
         self._workers = ThreadPoolExecutor(slots, thread_name_prefix="engine")
@@ -222,7 +224,9 @@ class EngineThreads:
     def _beat(self) -> None:
         """Write that this process lives: the proof, too, that something can be written."""
         try:
-            self._store.heartbeat(self._instance, socket.gethostname(), os.getpid(), VERSION)
+            self._store.heartbeat(
+                self._instance, socket.gethostname(), os.getpid(), VERSION, self._config_hash
+            )
             self._wrote_at_s = time.monotonic()
         except Exception as error:
             _LOG.warning("nothing can be written: %s", error)

@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 
 from flask import Flask
 
-from brokers.factory import create_broker, order_calls_of_one
+from brokers.factory import bucket_of_one, create_broker, order_calls_of_one
+from brokers.rate_limit import CallLimiter
 from core.contracts import Contracts
 from core.db_state_manager import DatabaseStateManager
 from core.db_state_manager.leader_lock import LeaderLock
@@ -28,6 +29,8 @@ from live.broker_desk import BrokerDesk
 from live.carrying_out import IntentCarrier
 from live.clock import SystemClock
 from live.close_all import CloseAll
+from live.config_mark import config_mark
+from live.config_watch import ConfigWatch
 from live.coverage_warning import CoverageWarning
 from live.duplicates import connect_redis
 from live.engine import LiveTradingEngine
@@ -50,6 +53,7 @@ from live.reconciliation import Reconciler
 from live.recovery import CrashRecoveryManager
 from live.sending import OrderSender
 from live.settings import ServiceSettings
+from live.shared_order_calls import SharedOrderCalls
 from live.trading_hours import TradingHours
 from live.unknown_orders import UnknownOrders
 from live.web_parts import WebParts, WebSettings
@@ -109,6 +113,7 @@ def build(
         ENGINE_SLOTS,
         stopping,
         pace,
+        config_mark(maker.config, is_test=settings.is_test),
     )
     parts = replace(
         _web_parts(settings, clock, store, reads, threads, stopping),
@@ -119,6 +124,14 @@ def build(
     leadership = _candidate(settings, clock, store, instance, stopping, leader_pace)
     jobs = JobRunner(trading.jobs(instance), leadership, stopping)
     return Service(app, threads, store, reads, stopping, leadership, jobs)
+
+
+def _order_calls(redis_url: str | None, processes: int, clock: SystemClock) -> CallLimiter:
+    """What bounds the order calls of all `processes` together."""
+    own_part = bucket_of_one(processes, clock)
+    if redis_url is None:
+        return own_part
+    return SharedOrderCalls(connect_redis(redis_url), own_part, clock)
 
 
 def _candidate(
@@ -164,8 +177,14 @@ class _Trading:
         self._store = store
         self._stopping = stopping
         gateway = settings.gateway
-        calls_per_s = order_calls_of_one(settings.workers)
-        self._broker = create_broker(gateway.address, gateway.mode, clock, calls_per_s)
+        processes = settings.instances * settings.workers
+        self._broker = create_broker(
+            gateway.address,
+            gateway.mode,
+            clock,
+            order_calls_of_one(processes),
+            _order_calls(settings.redis_url, processes, clock),
+        )
         market = settings.market
         self._catalog, self._charges = market.catalog, market.charges
         self._calendar = market.calendar
@@ -276,6 +295,7 @@ class _Trading:
             relay=OutboxRelay(store, LogNotifier(), instance),
             pre_open=pre_open,
             coverage=CoverageWarning(store, config, self._calendar, clock),
+            configs=ConfigWatch(store, clock),
         )
         return background_jobs(parts)
 

@@ -10,7 +10,12 @@ from core.db_state_manager.connection import Database, fetch_one
 from core.db_state_manager.decision_rights import check_epoch
 from core.db_state_manager.json_values import from_row
 from core.db_state_manager.outbox import append_event
-from core.db_state_manager.records import InstrumentLock, TradingControl
+from core.db_state_manager.records import (
+    InstrumentLock,
+    LeadershipRow,
+    ProcessRow,
+    TradingControl,
+)
 from core.db_state_manager.states import ControlState
 
 GLOBAL = "GLOBAL"
@@ -49,9 +54,20 @@ UPDATE leadership_history SET ended_at = %s, reason = %s WHERE epoch = %s AND en
 
 # A process that is alive.
 HEARTBEAT = """
-INSERT INTO instance_metadata (instance_id, host, pid, version, started_at, heartbeat_at)
-VALUES (%(id)s, %(host)s, %(pid)s, %(version)s, %(now)s, %(now)s)
+INSERT INTO instance_metadata
+    (instance_id, host, pid, version, config_hash, started_at, heartbeat_at)
+VALUES (%(id)s, %(host)s, %(pid)s, %(version)s, %(config_hash)s, %(now)s, %(now)s)
 ON CONFLICT (instance_id) DO UPDATE SET heartbeat_at = EXCLUDED.heartbeat_at"""
+
+# The processes that were heard of since a moment.
+PROCESSES = """
+SELECT instance_id, host, pid, version, config_hash, started_at, heartbeat_at
+FROM instance_metadata WHERE heartbeat_at >= %s ORDER BY started_at, instance_id"""
+
+# Who led last, or leads.
+LEADER = """
+SELECT epoch, instance_id, started_at, ended_at, reason
+FROM leadership_history ORDER BY epoch DESC LIMIT 1"""
 
 _STRICTNESS = (ControlState.ACTIVE, ControlState.REDUCING, ControlState.HALTED)
 
@@ -108,11 +124,22 @@ class Operation(Database):
         with self.checked(lambda cursor: check_epoch(cursor, epoch)):
             yield
 
-    def heartbeat(self, instance_id: str, host: str, pid: int, version: str) -> None:
-        """A process says that it is alive."""
+    def heartbeat(
+        self, instance_id: str, host: str, pid: int, version: str, config_hash: str = ""
+    ) -> None:
+        """A process says that it is alive, and by which rules it goes."""
         values = {"id": instance_id, "host": host, "pid": pid, "version": version}
+        values["config_hash"] = config_hash
         with self.transaction() as cursor:
             cursor.execute(HEARTBEAT, {**values, "now": self._clock.now()})
+
+    def processes(self, since: datetime) -> tuple[ProcessRow, ...]:
+        """The processes that were heard of since then, the oldest first."""
+        return tuple(ProcessRow(*row) for row in self.rows(PROCESSES, (since,)))
+
+    def newest_leadership(self) -> LeadershipRow | None:
+        """Who leads, or led last."""
+        return next((LeadershipRow(*row) for row in self.rows(LEADER)), None)
 
 
 def lock_instrument(

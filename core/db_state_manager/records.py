@@ -301,3 +301,27 @@ class OutboxEvent:
     payload: dict[str, Any]
     created_at: datetime
     attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessRow:
+    """A process of some instance. `config_hash` names the rules it goes by."""
+
+    instance_id: str
+    host: str
+    pid: int
+    version: str
+    config_hash: str
+    started_at: datetime
+    heartbeat_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class LeadershipRow:
+    """One time of leading; not ended while `ended_at` is None."""
+
+    epoch: int
+    instance_id: str
+    started_at: datetime
+    ended_at: datetime | None
+    reason: str

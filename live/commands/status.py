@@ -15,6 +15,7 @@ from core.db_state_manager.states import ControlState, IntentState, PositionStat
 from core.ist import as_ist
 from core.models import layer_name
 from core.number_text import ABSENT, grouped, rupees
+from live.api.instances import Instances
 from live.api.portfolio import AccountStatus, InstrumentStatus, Load
 from live.api_client import JsonObject, ServiceClient, open_client
 from live.environment import environment
@@ -29,8 +30,10 @@ def status(url: str | None, as_json: bool) -> None:
     """Show equity, risk against its limits, what is held, what is stopped and what is in work."""
     client = open_client(environment(), url)
     account, positions = client.get("/status"), _positions(client)
+    instances = client.get("/instances")
     if as_json:
-        click.echo(json.dumps({"account": account, "positions": positions}, indent=2))
+        told = {"account": account, "positions": positions, "instances": instances}
+        click.echo(json.dumps(told, indent=2))
         return
     read = from_json(AccountStatus, account)
     held = [from_json(MarkedPosition, row) for row in positions]
@@ -42,7 +45,7 @@ def status(url: str | None, as_json: bool) -> None:
             console.print(_layers(item, layers))
     if not held:
         console.print("Nothing is held.")
-    for line in _warnings(read):
+    for line in (*_warnings(read), *_running(from_json(Instances, instances))):
         console.print(line, markup=False, soft_wrap=True)
 
 
@@ -133,6 +136,21 @@ def _warnings(account: AccountStatus) -> list[str]:
             f"{layer_name(intent.layer)}, {intent.state}{of} {intent.reason}".rstrip()
         )
     return lines or ["Nothing is stopped, locked or in work."]
+
+
+def _running(found: Instances) -> list[str]:
+    """Who runs, who leads, and what is odd about that."""
+    alive = [each for each in found.processes if each.is_alive]
+    lines = []
+    if found.leader is None or not any(each.leads for each in alive):
+        lines.append("NOBODY LEADS: end of day, rollover and the other background work wait")
+    for each in alive:
+        leads = f", leads under epoch {found.epoch}" if each.leads else ""
+        heard_s = max(0.0, (found.at - each.heartbeat_at).total_seconds())
+        lines.append(f"worker {each.pid} of {each.host}, heard of {heard_s:.0f} s ago{leads}")
+    if not found.configs_agree:
+        lines.append("THE INSTANCES GO BY DIFFERENT RULES: make their portfolio_config.json equal")
+    return lines
 
 
 def _table(title: str, first: str, *columns: str) -> Table:

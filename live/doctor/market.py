@@ -10,7 +10,6 @@ from datetime import date
 from brokers.factory import create_broker
 from brokers.messages import Contract
 from brokers.port import Broker
-from core.config import PortfolioConfig
 from core.contracts import Contracts
 from core.db_state_manager import DatabaseStateManager
 from core.decision import DecisionMaker

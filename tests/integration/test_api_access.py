@@ -36,6 +36,7 @@ FOR_VIEWERS = {
     ("GET", "/equity"),
     ("GET", "/events"),
     ("GET", "/holidays/<exchange>"),
+    ("GET", "/instances"),
     ("GET", "/metrics"),
     ("GET", "/orders"),
     ("GET", "/positions"),

@@ -236,9 +236,14 @@ def test_status_shows_what_is_held_stopped_and_locked(desk: Desk) -> None:
 
 
 def test_status_of_an_empty_account_is_calm(desk: Desk) -> None:
+    assert "NOBODY LEADS" in desk.type("status").output
+    desk.store.begin_leadership("one")
+    desk.store.heartbeat("one", "here", 4711, "0.1.0")
     output = desk.type("status").output
     assert "Nothing is held." in output
     assert "Nothing is stopped, locked or in work." in output
+    assert re.search(r"worker 4711 of here, heard of \d+ s ago, leads under epoch \d+", output)
+    assert "NOBODY LEADS" not in output
 
 
 def test_status_as_json_has_all_positions(desk: Desk) -> None:
