@@ -96,9 +96,32 @@ class LayerReduced:
     more_follow: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class BarStoodIn:
+    """A bar that closed at `closed_at` did not come: a quote is taken for its close.
+
+    `until`: when the next bar is due, and this one can no longer come. The SuperTrend is unknown.
+    """
+
+    instrument: str
+    closed_at: datetime
+    until: datetime
+    price: Decimal
+    atr: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class StandInTrailed:
+    """The bar never came: what stood in for it moves the stops."""
+
+    stood_in: BarStoodIn
+
+
 BookEvent: TypeAlias = (
     CapitalMoved
     | BarClosed
+    | BarStoodIn
+    | StandInTrailed
     | PriceMarked
     | ExposureReserved
     | ExposureReleased

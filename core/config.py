@@ -17,6 +17,7 @@ from core.settings import (
     choice,
     flag,
     number,
+    optional_number,
     optional_whole,
     ratio,
     read_settings,
@@ -78,6 +79,13 @@ class SecondLeg(StrEnum):
     COMPLETE = "complete"
 
 
+class StopWatchMode(StrEnum):
+    """What is done where a bar is missing and its stop is passed: told only, or closed too."""
+
+    ALARM = "alarm"
+    ACT = "act"
+
+
 def fraction(percent: Decimal) -> Decimal:
     """1.5 (percent) as 0.015."""
     return percent.scaleb(-2)
@@ -116,6 +124,31 @@ class PeelOffConfig:
     """Whether lots are trimmed when a layer outgrows its ongoing limits."""
 
     enabled: bool = flag(False)
+
+
+@dataclass(frozen=True, slots=True)
+class StopWatchConfig:
+    """How the leader watches what is held between two bars.
+
+    Quotes are looked at each `every_s`; one that has not changed for `fresh_s` is frozen. A bar is
+    missing `bar_grace_s` after its close. `catastrophe_atr`: a layer leaves between two bars when
+    the price is so many ATR below its stop; null for never.
+    """
+
+    mode: StopWatchMode = choice(StopWatchMode.ALARM)
+    every_s: Decimal = number("15", low="5", high="300", unit="s")
+    fresh_s: Decimal = number("60", low="10", high="900", unit="s")
+    bar_grace_s: Decimal = number("60", low="5", high="600", unit="s after the bar's close")
+    silent_bars: int = whole(2, low=1, high=20, unit="bars")
+    max_spread_pct: Decimal = number("0.5", above="0", high="10", unit="% of price")
+    catastrophe_atr: Decimal | None = optional_number(above="0", high="20", unit="ATR")
+
+    def __post_init__(self) -> None:
+        """What is fresh must last from one look to the next. Raises `ConfigInvalid`."""
+        if self.fresh_s < 2 * self.every_s:
+            raise ConfigInvalid(
+                "stop_watch.fresh_s", str(self.fresh_s), f"{2 * self.every_s} (two looks) or more"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,6 +280,7 @@ class PortfolioConfig:
     sizing: SizingConfig = field(default_factory=SizingConfig)
     peel_off: PeelOffConfig = field(default_factory=PeelOffConfig)
     validation: ValidationConfig = field(default_factory=ValidationConfig)
+    stop_watch: StopWatchConfig = field(default_factory=StopWatchConfig)
     execution: ExecutionConfig = field(default_factory=ExecutionConfig)
     background: BackgroundConfig = field(default_factory=BackgroundConfig)
     instruments: Mapping[str, InstrumentConfig] = field(default_factory=dict)

@@ -6,11 +6,13 @@ booking: by an operation once, at its end, so that the order of its closes does 
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
+from datetime import datetime
 from decimal import Decimal
 
 from core.book_events import (
     BarClosed,
+    BarStoodIn,
     BookEvent,
     CapitalMoved,
     ExposureReleased,
@@ -18,6 +20,7 @@ from core.book_events import (
     LayerOpened,
     LayerReduced,
     PriceMarked,
+    StandInTrailed,
 )
 from core.config import EquityBasis
 from core.errors import Rejected
@@ -63,6 +66,10 @@ class InstrumentBook:
     def layer(self, number: int) -> Position | None:
         """The open layer of that number."""
         return next((layer for layer in self.layers if layer.layer == number), None)
+
+    def entered_before(self, moment: datetime) -> list[Position]:
+        """The open layers that were entered before then, oldest first."""
+        return [layer for layer in self.layers if layer.entry_time < moment]
 
     def open_pnl(self, price: Decimal | None = None) -> Decimal:
         """Rupees gained at `price` (default: the latest), before charges."""
@@ -245,6 +252,10 @@ class PortfolioStateManager:
                 self.move_capital(event)
             case BarClosed():
                 self.close_bar(event.instrument, event.close, event.atr, event.supertrend)
+            case BarStoodIn():
+                self.stand_in(event)
+            case StandInTrailed():
+                self.trail(event)
             case PriceMarked():
                 self.mark(event)
             case LayerOpened():
@@ -275,6 +286,25 @@ class PortfolioStateManager:
         book.price = close
         book.atr = atr
         return book.stops.advance(book.layers, close, atr, supertrend) if book.layers else []
+
+    def stand_in(self, event: BarStoodIn) -> list[Position]:
+        """The layers that a bar closing so would have hit; nothing is moved.
+
+        The bar itself may still come, and stops rise for good. Layers entered after it are not its.
+        """
+        self._record(event)
+        book = self._books[event.instrument]
+        judged = [replace(layer) for layer in book.entered_before(event.closed_at)]
+        # A SuperTrend of 0 raises no stop.
+        hit = {layer.id for layer in book.stops.advance(judged, event.price, event.atr, ZERO)}
+        return [layer for layer in book.layers if layer.id in hit]
+
+    def trail(self, event: StandInTrailed) -> None:
+        """Move the stops as the bar would have, whose place was taken and which never came."""
+        self._record(event)
+        bar = event.stood_in
+        book = self._books[bar.instrument]
+        book.stops.advance(book.entered_before(bar.closed_at), bar.price, bar.atr, ZERO)
 
     def mark(self, event: PriceMarked) -> None:
         """Take an alert's price and ATR as the instrument's latest, if it can be one.

@@ -71,6 +71,16 @@ def optional_whole(*, low: int, high: int, unit: str = "") -> Any:
     )
 
 
+def optional_number(*, above: str, high: str, unit: str = "") -> Any:
+    """A decimal setting above `above` and to `high`, or null for none."""
+    read: Callable[[Any], Any] = number("0", above=above, high=high).metadata[_SETTING].read
+    return _declare(
+        None,
+        lambda value: None if value is None else read(value),
+        f"null, or a number above {above} to {high} {unit}",
+    )
+
+
 def rising_numbers(default: str, *, above: str, high: str, most: int, unit: str = "") -> Any:
     """A list of 1 to `most` decimals, each larger than the one before it."""
 

@@ -5,11 +5,12 @@ layers are held, whose stops would stand still without them.
 """
 
 import logging
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 
+from core.bar_heartbeat import BarHeartbeat
 from core.config import PortfolioConfig
 from core.db_state_manager import DatabaseStateManager
-from core.errors import OutsideCoverage
 from core.instruments import InstrumentCatalog
 from core.market_calendar import MarketCalendar
 from core.ports import Clock
@@ -20,6 +21,21 @@ _EARLY = timedelta(seconds=30)
 _LOOKS_BACK = timedelta(days=4)  # Over a long weekend.
 
 _LOG = logging.getLogger(__name__)
+
+
+def bars_of(
+    config: PortfolioConfig, catalog: InstrumentCatalog, calendar: MarketCalendar
+) -> Mapping[str, BarHeartbeat]:
+    """The bars of each instrument's chart."""
+    return {
+        name: BarHeartbeat(
+            calendar,
+            catalog[name].calendar_exchange,
+            timedelta(minutes=each.strategy.timeframe_min),
+            special_sessions=config.trade_special_sessions,
+        )
+        for name, each in config.instruments.items()
+    }
 
 
 class GapAlarm:
@@ -34,9 +50,7 @@ class GapAlarm:
         clock: Clock,
     ) -> None:
         self._store = store
-        self._config = config
-        self._catalog = catalog
-        self._calendar = calendar
+        self._bars = bars_of(config, catalog, calendar)
         self._clock = clock
 
     def look(self) -> None:
@@ -55,19 +69,7 @@ class GapAlarm:
 
     def last_bar_closed(self, instrument: str, by: datetime) -> datetime | None:
         """When the last bar of that day's session closed; None before the first one did."""
-        exchange = self._catalog[instrument].calendar_exchange
-        try:
-            session = self._calendar.session(exchange, by.date())
-        except OutsideCoverage:
-            return None
-        if session is None:
-            return None
-        bar = timedelta(minutes=self._config.instruments[instrument].strategy.timeframe_min)
-        closes = []
-        for opens, ends in session.windows:
-            whole = opens + (min(by, ends) - opens) // bar * bar
-            closes += [at for at in (whole, ends) if opens < at <= by]
-        return max(closes, default=None)
+        return self._bars[instrument].last_close(by)
 
     def _expect_bar(self, instrument: str, closed_at: datetime) -> None:
         if self._store.tell_missing_bar(instrument, closed_at, closed_at - _EARLY):

@@ -17,6 +17,7 @@ from core.config import (
     PartialFill,
     PortfolioConfig,
     SecondLeg,
+    StopWatchMode,
     VolatilityConstraint,
 )
 from core.data import shipped
@@ -54,6 +55,10 @@ NUMBERS = [
     ("validation.warned_age_s", "30", "10", "60", "-0.01", "3600.01"),
     ("validation.refused_age_s", "60", "30", "3600", "-0.01", "3600.01"),
     ("validation.max_bar_age_s", "900", "0", "86400", "-0.01", "86400.01"),
+    ("stop_watch.every_s", "15", "5", "30", "4.99", "300.01"),
+    ("stop_watch.fresh_s", "60", "30", "900", "9.99", "900.01"),
+    ("stop_watch.bar_grace_s", "60", "5", "600", "4.99", "600.01"),
+    ("stop_watch.max_spread_pct", "0.5", "0.01", "10", "0", "10.01"),
     (TRADING + "risk_pct", "1", "0.01", "10", "0", "10.01"),
     (TRADING + "volatility_pct", "0.5", "0.01", "10", "0", "10.01"),
     (TRADING + "initial_atr_mult", "1.5", "0.01", "20", "0", "20.01"),
@@ -90,6 +95,7 @@ WHOLE = [
     ("background.pre_open_min", 15, 1, 240, 0, 241),
     ("background.calendar_warning_days", 30, 1, 365, 0, 366),
     ("pyramid.max_adds", 5, 0, 5, -1, 6),
+    ("stop_watch.silent_bars", 2, 1, 20, 0, 21),
     (TRADING + "max_lots", None, 1, 100_000, 0, 100_001),
     (STRATEGY + "timeframe_min", 75, 1, 1440, 0, 1441),
     (STRATEGY + "rsi_length", 6, 1, 500, 0, 501),
@@ -104,6 +110,7 @@ WHOLE = [
 ]
 WHOLE += [(block + "steps", 5, 1, 60, 0, 61) for block in EXECUTIONS]
 WHOLE += [(block + "cap_ticks", 5, 0, 1000, -1, 1001) for block in EXECUTIONS]
+OPTIONAL = ["stop_watch.catastrophe_atr"]
 LISTS = [block + "exit_caps_pct" for block in EXECUTIONS]
 SWITCHES = [
     ("trade_special_sessions", False),
@@ -114,6 +121,7 @@ SWITCHES = [
 CHOICES: list[tuple[str, StrEnum]] = [
     ("equity_basis", EquityBasis.OPEN),
     ("stop_mode", StopMode.TOM_BASSO),
+    ("stop_watch.mode", StopWatchMode.ALARM),
     (TRADING + "volatility_constraint", VolatilityConstraint.ENFORCE),
 ]
 CHOICES += [
@@ -164,9 +172,20 @@ def leaves(found: Any, path: str = "") -> Iterator[str]:
         yield path.removeprefix(".")
 
 
+@pytest.mark.parametrize("value", ["0.01", "20", None])
+def test_a_catastrophe_stop_may_be_none(value: str | None) -> None:
+    assert at(config(), OPTIONAL[0]) is None
+    assert read(OPTIONAL[0], value) == (None if value is None else Decimal(value))
+
+
+@pytest.mark.parametrize("value", ["0", "20.01", "none", True, []])
+def test_a_catastrophe_stop_is_a_number_of_atr(value: object) -> None:
+    assert OPTIONAL[0] in str(refusal(OPTIONAL[0], value))
+
+
 def test_the_tables_below_cover_every_setting() -> None:
     told = [row[0] for table in (NUMBERS, RATIOS, WHOLE, SWITCHES, CHOICES) for row in table]
-    told += LISTS
+    told += LISTS + OPTIONAL
     assert sorted(leaves(config())) == sorted(told)
 
 
