@@ -12,7 +12,13 @@ from enum import StrEnum
 
 from psycopg2.extensions import cursor as Cursor
 
-from core.book_events import BarClosed, LayerOpened, LayerReduced, PriceMarked
+from core.book_events import (
+    BarClosed,
+    LayerOpened,
+    LayerReduced,
+    PriceMarked,
+    StandInTrailed,
+)
 from core.db_state_manager.book import (
     Booking,
     BookStore,
@@ -41,6 +47,7 @@ from core.db_state_manager.states import (
     IntentState,
     OrderState,
 )
+from core.db_state_manager.watching import save_stand_ins
 from core.decision_record import Decision
 from core.errors import Rejected, Retryable
 from core.models import Position, Trade
@@ -217,6 +224,7 @@ class Intents(BookStore, Orders):
         loaded.book.journal = []
         decision = decide(loaded.book)
         _save_moves(cursor, loaded)
+        save_stand_ins(cursor, loaded.book.journal, request.epoch, self._clock.now())
         if decision is None:
             return Reservation(ReserveResult.NOTHING, None, None)
         booking = Booking(request.signal_id, None, request.is_test, self._clock.now())
@@ -435,6 +443,7 @@ def _save_moves(cursor: Cursor, loaded: LoadedBook) -> None:
     events = loaded.book.journal or []
     marked = {event.instrument for event in events if isinstance(event, BarClosed | PriceMarked)}
     closed = {event.instrument for event in events if isinstance(event, BarClosed)}
+    closed |= {each.stood_in.instrument for each in events if isinstance(each, StandInTrailed)}
     for instrument in sorted(marked):
         save_marks(cursor, loaded.book, instrument)
     raises = [

@@ -13,6 +13,7 @@ from core.db_state_manager.overview import Overview
 from core.db_state_manager.signals import SignalJournal
 from core.db_state_manager.strategies import Strategies
 from core.db_state_manager.upkeep import Upkeep
+from core.db_state_manager.watching import Watching
 
 
 class DatabaseStateManager(
@@ -29,6 +30,7 @@ class DatabaseStateManager(
     Outbox,
     MissingAlerts,
     Upkeep,
+    Watching,
 ):
     """The database: `DatabaseStateManager(dsn, pool_size, clock, stops)`.
 

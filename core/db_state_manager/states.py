@@ -132,6 +132,18 @@ class ControlState(StrEnum):
     HALTED = "HALTED"
 
 
+class WatchAlarm(StrEnum):
+    """What the stop watch tells when it begins and when it ends.
+
+    BARS_SILENT: nothing was heard of an instrument for bars. QUOTES_DOUBTED: its quotes cannot be
+    believed. STOP_PASSED: its bar is missing and its price is below a stop.
+    """
+
+    BARS_SILENT = "BARS_SILENT"
+    QUOTES_DOUBTED = "QUOTES_DOUBTED"
+    STOP_PASSED = "STOP_PASSED"
+
+
 ACTIVE_INTENTS = (
     IntentState.RESERVED,
     IntentState.WORKING,

@@ -49,6 +49,7 @@ ENUMS = {
     "trades_limiter_check": Limiter,
     "capital_transactions_kind_check": states.LedgerKind,
     "trading_controls_state_check": states.ControlState,
+    "watch_alarms_code_check": states.WatchAlarm,
 }
 
 
