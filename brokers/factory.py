@@ -4,6 +4,9 @@ The account's limits of calls hold over all processes together, so each is given
 them one limiter that they share.
 """
 
+import time
+from collections.abc import Callable
+
 from brokers.messages import GatewayMode
 from brokers.openalgo_client import OpenAlgoClient
 from brokers.openalgo_http import GatewayAddress
@@ -18,16 +21,17 @@ def create_broker(
     clock: Clock,
     order_calls_per_s: int,
     limiter: CallLimiter | None = None,
+    wait: Callable[[float], None] = time.sleep,
 ) -> OpenAlgoClient:
     """A client that makes at most `order_calls_per_s` order calls in any second.
 
     Of the reads of each endpoint it has the same part as of the order calls. A `limiter` that
-    others share decides on the order calls instead.
+    others share decides on the order calls instead. `wait` lets the seconds pass that a call waits.
     """
     reads_per_s = DEFAULT_READS_PER_S * order_calls_per_s // DEFAULT_CALLS_PER_S
     reads = ReadBudget(clock, max(1, reads_per_s))
     limiter = limiter or TokenBucket(clock, order_calls_per_s)
-    return OpenAlgoClient(address, mode, clock, limiter, reads=reads)
+    return OpenAlgoClient(address, mode, clock, limiter, wait, reads)
 
 
 def order_calls_of_one(processes: int) -> int:

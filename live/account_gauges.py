@@ -42,6 +42,16 @@ LAYERS = """
 SELECT instrument, count(*), sum(lots) FROM portfolio_positions
 WHERE state <> 'closed' GROUP BY instrument"""
 
+# What that is worth at the latest prices, and its margin at the market's where it was looked at.
+WORTH = """
+SELECT held.instrument, coalesce(sum((at.price - entry_price) * lots * point_value), 0),
+    max(coalesce(at.market_margin, 0))
+FROM portfolio_positions AS held JOIN pyramiding_state AS at USING (instrument)
+WHERE held.state <> 'closed' GROUP BY held.instrument"""
+
+# What the stop watch has raised.
+ALARMS = "SELECT instrument, code FROM watch_alarms"
+
 _STRICTNESS = {ControlState.ACTIVE: 0, ControlState.REDUCING: 1, ControlState.HALTED: 2}
 
 
@@ -88,6 +98,10 @@ def _look(cursor: Cursor) -> list[_Gauge]:
     held = fetch(cursor, LAYERS)
     layers = {instrument: count for instrument, count, _ in held}
     lots = {instrument: number for instrument, _, number in held}
+    worth = fetch(cursor, WORTH)
+    open_pnl = {instrument: pnl for instrument, pnl, _ in worth}
+    margin = {instrument: blocked for instrument, _, blocked in worth}
+    alarms = [((instrument, code), 1.0) for instrument, code in fetch(cursor, ALARMS)]
     locks = [((instrument, code), 1.0) for instrument, code in fetch(cursor, LOCKS)]
     return [
         _single("pm_equity_closed_inr", "Realised equity, rupees.", closed),
@@ -98,6 +112,9 @@ def _look(cursor: Cursor) -> list[_Gauge]:
         _by("scope", "pm_trading_control", "0 active, 1 reducing, 2 halted.", strictness),
         _by("instrument", "pm_layers_open", "Open layers.", layers),
         _by("instrument", "pm_lots_open", "Open lots.", lots),
+        _by("instrument", "pm_open_pnl_inr", "Open P&L, rupees.", open_pnl),
+        _by("instrument", "pm_market_margin_inr", "Margin at the market, rupees.", margin),
+        _Gauge("pm_watch_alarms", "Alarms that hold.", ("instrument", "code"), alarms),
         _Gauge("pm_locks", "Locks that hold.", ("instrument", "code"), locks),
     ]
 

@@ -147,8 +147,18 @@ class LiveTradingEngine:
         request = self._request(hand, bar.instrument, IntentSource.STOP)
         reservation = self._exits.reserve(request, lambda book: self._close_bar(bar, book))
         if reservation.intent is None:
-            return _ended(SignalStatus.EXECUTED, "BAR_CLOSED", "no stop was hit")
+            return self._no_stop_hit(bar)
         return self._carried_out(hand, reservation)
+
+    def _no_stop_hit(self, bar: MarketDataSignal) -> Ended:
+        """Nor need one be: what stood in for a bar that came late has closed those already."""
+        length = self._entries.bar_length(bar.instrument)
+        since = self._store.stood_in_for(bar.instrument, bar.bar_time, length)
+        closed = since and self._store.closed_since(bar.instrument, None, since)
+        if closed:
+            reason = f"already closed: {', '.join(closed)}"
+            return _ended(SignalStatus.EXECUTED, "ALREADY_CLOSED", reason)
+        return _ended(SignalStatus.EXECUTED, "BAR_CLOSED", "no stop was hit")
 
     def _close_bar(self, bar: MarketDataSignal, book: PortfolioStateManager) -> Decision | None:
         config = self._maker.config

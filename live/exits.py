@@ -50,15 +50,21 @@ class ExitDesk:
         """What `decide` wants closed, reserved; it may be asked several times. Raises Stopping."""
         while True:
             try:
-                reservation = self._try(request, decide)
+                reservation = self.attempt(request, decide)
             except Retryable as error:
                 _LOG.warning("the exit of %s waits: %s", request.instrument, error)
                 self.wait(RETRY_S)
                 continue
             if reservation.result is not ReserveResult.BUSY:
                 return reservation
-            self._call_off(reservation.intent)
             self.wait(BUSY_LOOK_S)
+
+    def attempt(self, request: DecisionRequest, decide: DecideExit) -> Reservation:
+        """One try; an entry that is found at work is called off. Raises Retryable."""
+        reservation = self._try(request, decide)
+        if reservation.result is ReserveResult.BUSY:
+            self._call_off(reservation.intent)
+        return reservation
 
     def entry_in_the_way(self, instrument: str, layer: int | None) -> bool:
         """Whether an entry works that would open what is to be closed; it is called off."""

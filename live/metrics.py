@@ -61,6 +61,18 @@ _ALERT_TO_ORDER_S = Histogram(
     buckets=_QUICK_S,
     registry=_OWN,
 )
+_WATCH_LOOKS = Counter(
+    "pm_watch_looks",
+    "Looks of the stop watch at a held instrument: priced, or doubted.",
+    ["instrument", "result"],
+    registry=_OWN,
+)
+_WATCH_EXITS = Counter(
+    "pm_watch_exits",
+    "Exits that the stop watch began: bar (in place of one), or catastrophe.",
+    ["instrument", "why"],
+    registry=_OWN,
+)
 _PROCESSES = Gauge(
     "pm_processes", "Worker processes that live.", registry=_OWN, multiprocess_mode="livesum"
 )
@@ -154,6 +166,16 @@ def job_turn(job: str) -> Iterator[None]:
     """Time a turn of a background job."""
     with _JOB_S.labels(job).time():
         yield
+
+
+def watch_looked(instrument: str, *, is_priced: bool) -> None:
+    """Count a look of the stop watch at a held instrument."""
+    _WATCH_LOOKS.labels(instrument, "priced" if is_priced else "doubted").inc()
+
+
+def watch_wanted(instrument: str, *, is_catastrophe: bool) -> None:
+    """Count an exit that the stop watch began."""
+    _WATCH_EXITS.labels(instrument, "catastrophe" if is_catastrophe else "bar").inc()
 
 
 def process_began() -> None:

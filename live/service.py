@@ -19,6 +19,7 @@ from core.db_state_manager import DatabaseStateManager
 from core.db_state_manager.leader_lock import LeaderLock
 from core.db_state_manager.records import Journalled
 from core.decision import DecisionMaker
+from core.ports import Clock
 from core.redis_coordinator import LeaderPace, RedisCoordinator, Watcher
 from live.access import open_access
 from live.adopting import Adopter
@@ -39,11 +40,12 @@ from live.entries import EntryDesk
 from live.executors import ExecutorParts
 from live.exits import ExitDesk, Stopping
 from live.expiry_utils import ContractChooser
-from live.gap_alarm import GapAlarm
+from live.gap_alarm import GapAlarm, bars_of
 from live.ids import new_id
 from live.job_runner import JobRunner
 from live.jobs import Job
 from live.lot_guard import LotGuard
+from live.marking import Pricing
 from live.metrics import leads, split_brain
 from live.order_search import OrderSearch
 from live.outbox_relay import LogNotifier, OutboxRelay
@@ -54,8 +56,10 @@ from live.recovery import CrashRecoveryManager
 from live.sending import OrderSender
 from live.settings import ServiceSettings
 from live.shared_order_calls import SharedOrderCalls
+from live.stop_watch import StopWatch, WatchParts
 from live.trading_hours import TradingHours
 from live.unknown_orders import UnknownOrders
+from live.watch_exits import InHand, WatchExits
 from live.web_parts import WebParts, WebSettings
 
 ENGINE_SLOTS = 8
@@ -122,11 +126,12 @@ def build(
     )
     app = create_app(parts)
     leadership = _candidate(settings, clock, store, instance, stopping, leader_pace)
-    jobs = JobRunner(trading.jobs(instance), leadership, stopping)
+    background = (*trading.jobs(instance), trading.stop_watch_job(threads.in_hand))
+    jobs = JobRunner(background, leadership, stopping)
     return Service(app, threads, store, reads, stopping, leadership, jobs)
 
 
-def _order_calls(redis_url: str | None, processes: int, clock: SystemClock) -> CallLimiter:
+def _order_calls(redis_url: str | None, processes: int, clock: Clock) -> CallLimiter:
     """What bounds the order calls of all `processes` together."""
     own_part = bucket_of_one(processes, clock)
     if redis_url is None:
@@ -162,7 +167,7 @@ class _Trading:
     def __init__(
         self,
         settings: ServiceSettings,
-        clock: SystemClock,
+        clock: Clock,
         maker: DecisionMaker,
         store: DatabaseStateManager,
         stopping: threading.Event,
@@ -184,6 +189,7 @@ class _Trading:
             clock,
             order_calls_of_one(processes),
             _order_calls(settings.redis_url, processes, clock),
+            self._sleep,
         )
         market = settings.market
         self._catalog, self._charges = market.catalog, market.charges
@@ -196,7 +202,7 @@ class _Trading:
         self._lot_guard = LotGuard(
             store, self._broker, self._broker_name, self._catalog, contracts, gateway.is_paper
         )
-        self._exits = ExitDesk(store, self._broker, self._chooser, stopping.wait)
+        self._exits = ExitDesk(store, self._broker, self._chooser, self._pause)
 
     def close_all(self, threads: EngineThreads) -> CloseAll:
         """The operator's way out."""
@@ -253,6 +259,23 @@ class _Trading:
             follow,
             is_test=self._settings.is_test,
         )
+
+    def stop_watch_job(self, in_hand: InHand) -> Job:
+        """The leader's look at what is held, between two bars."""
+        config, lease_s = self._maker.config, self._pace.lease_s
+        is_test, is_paper = self._settings.is_test, self._settings.gateway.is_paper
+        own = config.stop_watch
+        parts = WatchParts(
+            self._store,
+            config,
+            bars_of(config, self._catalog, self._calendar),
+            self._contracts,
+            TradingHours(self._calendar, self._catalog),
+            Pricing(self._broker, self._clock, own, moves_by_itself=not is_paper),
+            WatchExits(self._exits, self.carrier, in_hand, lease_s, is_test=is_test),
+            self._clock,
+        )
+        return Job("stop watch", float(own.every_s), StopWatch(parts).run)
 
     def carrier(self, owner: str) -> IntentCarrier:
         """What carries out the intents of an owner."""
@@ -315,9 +338,17 @@ class _Trading:
             self._reconciler.run()
         self._has_checked = True
 
+    def _sleep(self, seconds: float) -> None:
+        """Let time pass, whatever else happens."""
+        time.sleep(seconds)
+
+    def _pause(self, seconds: float) -> bool:
+        """Let time pass; True at once when the process ends."""
+        return self._stopping.wait(seconds)
+
     def _wait(self, seconds: float) -> None:
         """Let time pass; when the process ends, work goes on for a while and then breaks off."""
-        time.sleep(seconds)
+        self._sleep(seconds)
         if self._stopping.is_set():
             self._ends_at_s = self._ends_at_s or time.monotonic() + self._pace.last_work_s / 2
             if time.monotonic() > self._ends_at_s:

@@ -17,6 +17,7 @@ from core.db_state_manager.states import (
     IntentSource,
     IntentState,
 )
+from core.db_state_manager.watching import MarketMark
 from core.portfolio_state import InstrumentBook
 from live.api.refusals import NotThere
 from live.api.rest import Room
@@ -56,7 +57,11 @@ class ActiveIntent:
 
 @dataclass(frozen=True, slots=True)
 class InstrumentStatus:
-    """One instrument: what is held, what it is worth at the latest bar, what it may do."""
+    """One instrument: what is held, what it is worth, what it may do.
+
+    `price` is the latest of an alert's and the market's. `market_margin` is that of all lots at
+    the market's price, and `marked_at` when that was looked at; None where it never was.
+    """
 
     instrument: str
     enabled: bool
@@ -71,6 +76,8 @@ class InstrumentStatus:
     risk: Load
     volatility: Load
     margin: Load
+    market_margin: Decimal | None
+    marked_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +180,7 @@ def account_status(parts: WebParts) -> AccountStatus:
     account = book.account(config.equity_basis)
     caps, equity = config.portfolio, account.equity
     controls, locks = tuple(reads.controls()), reads.instrument_locks()
+    marks = reads.market_marks()
     return AccountStatus(
         at=parts.clock.now(),
         is_paper=parts.settings.is_paper,
@@ -199,6 +207,7 @@ def account_status(parts: WebParts) -> AccountStatus:
                 equity,
                 in_force(controls, name),
                 tuple(lock for lock in locks if lock.instrument == name),
+                marks.get(name),
             )
             for name in parts.instruments
         ),
@@ -212,6 +221,7 @@ def _instrument(
     equity: Decimal,
     control: ControlState,
     locks: tuple[InstrumentLock, ...],
+    mark: MarketMark | None,
 ) -> InstrumentStatus:
     caps = config.portfolio
     return InstrumentStatus(
@@ -228,6 +238,8 @@ def _instrument(
         risk=_load(held.risk(), equity, caps.max_risk_pct),
         volatility=_load(held.volatility(), equity, caps.max_volatility_pct),
         margin=_load(held.margin, equity, caps.max_margin_pct),
+        market_margin=None if mark is None else mark.margin,
+        marked_at=None if mark is None else mark.marked_at,
     )
 
 
