@@ -71,7 +71,9 @@ class QuoteTrust:
             return wrong
         if now_s - seen.since_s >= self._fresh_s:
             return QuoteFault.FROZEN
-        return None if seen.has_changed else QuoteFault.UNPROVEN
+        # Without a day's range the contract has not traded today.
+        has_traded = quote.low is not None and quote.high is not None
+        return None if seen.has_changed and has_traded else QuoteFault.UNPROVEN
 
 
 def _wrong_figures(quote: Quote) -> QuoteFault | None:
@@ -80,6 +82,5 @@ def _wrong_figures(quote: Quote) -> QuoteFault | None:
         return QuoteFault.ONE_SIDED
     if quote.bid > quote.ask:
         return QuoteFault.CROSSED
-    if quote.low is None or quote.high is None or not quote.low <= quote.ltp <= quote.high:
-        return QuoteFault.OUT_OF_RANGE
-    return None
+    low, high = quote.low or quote.ltp, quote.high or quote.ltp
+    return None if low <= quote.ltp <= high else QuoteFault.OUT_OF_RANGE

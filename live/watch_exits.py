@@ -12,10 +12,10 @@ from contextlib import AbstractContextManager
 from contextvars import copy_context
 from dataclasses import dataclass
 
+from core.db_state_manager.decision_rights import STALE_EPOCH
 from core.db_state_manager.intents import DecisionRequest, ReserveResult
 from core.db_state_manager.records import Intent
 from core.db_state_manager.states import IntentSource
-from core.db_state_manager.watching import STOOD_IN
 from core.errors import PortfolioError, Rejected, Retryable
 from live.carrying_out import IntentCarrier
 from live.exits import DecideExit, ExitDesk
@@ -79,12 +79,9 @@ class WatchExits:
             )
             try:
                 reservation = self._exits.attempt(request, wanted.decide)
-            except Rejected as error:
-                if error.code != STOOD_IN:
+            except (Rejected, Retryable) as error:
+                if isinstance(error, Rejected) and error.code == STALE_EPOCH:
                     raise
-                _LOG.info("%s", error)
-                return None
-            except Retryable as error:
                 _LOG.warning("the stop watch looks again at %s: %s", wanted.instrument, error)
                 return None
             intent = reservation.intent

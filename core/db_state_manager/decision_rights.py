@@ -6,6 +6,7 @@ from core.db_state_manager.connection import fetch, fetch_one
 from core.errors import Rejected
 
 SUPERSEDED = "SUPERSEDED"
+STALE_EPOCH = "STALE_EPOCH"
 
 # Who leads now; an older epoch may not trade.
 NEWEST_EPOCH = "SELECT max(epoch) FROM leadership_history"
@@ -25,7 +26,7 @@ def check_epoch(cursor: Cursor, epoch: int) -> None:
     """Raise Rejected (STALE_EPOCH) for a leader that does not lead any more."""
     newest = fetch(cursor, NEWEST_EPOCH)[0][0]
     if newest != epoch:
-        raise Rejected("STALE_EPOCH", f"epoch {epoch} does not lead any more; {newest} does")
+        raise Rejected(STALE_EPOCH, f"epoch {epoch} does not lead any more; {newest} does")
 
 
 def check_not_void(cursor: Cursor, signal_id: int | None) -> None:

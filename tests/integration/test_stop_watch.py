@@ -22,6 +22,7 @@ from core.ist import IST
 from core.webhook_parser import Alert
 from live.account_gauges import AccountGauges
 from live.jobs import Job
+from live.marking import Holding, Pricing
 from live.watch_exits import WantedExit, WatchExits
 from tests.fixtures.hand_service import HandService, bar, entry, in_hand, leave, open_hand
 from tests.fixtures.live_service import BANK, GOLD, PRICES, default_config
@@ -443,10 +444,20 @@ def test_a_quote_that_stands_still_marks_and_closes_nothing(opened: Open, instru
     service.move(instrument, PRICES[instrument] - FALL[instrument])
     service.faults.set("quotes_frozen")
     missing(service, instrument)
+    # A market that moves by itself, unlike the paper exchange's: there it is news.
+    own = service.trading._maker.config.stop_watch
+    real = Pricing(service.trading._broker, service.clock, own)
+    holding = Holding(tuple(service.layers(instrument)), service.store.held_legs(instrument))
+    seen = []
     for _ in range(6):
         service.move(instrument, PRICES[instrument] + 100)
         service.after(15)
         service.look()
+        seen.append(real.look(service.epoch, {instrument: holding})[instrument])
+    assert [(priced.price, priced.is_news) for priced in seen] == [(None, False)] * 4 + [
+        (None, True)
+    ] * 2
+    assert "FROZEN" in seen[-1].wrong
     assert service.sent() == sent
     assert service.store.load_book()[instrument].price == price
     assert service.told("BAR_STOOD_IN", "CATASTROPHE_STOP") == []

@@ -60,7 +60,7 @@ WRONG = [
     ({"bid": 102, "ask": 101}, QuoteFault.CROSSED),
     ({"high": 99}, QuoteFault.OUT_OF_RANGE),
     ({"low": 102}, QuoteFault.OUT_OF_RANGE),
-    ({"low": None}, QuoteFault.OUT_OF_RANGE),
+    ({"low": None}, QuoteFault.UNPROVEN),
 ]
 
 
