@@ -21,8 +21,10 @@ from core.errors import Rejected
 from core.ist import IST
 from core.webhook_parser import Alert
 from live.account_gauges import AccountGauges
+from live.gap_alarm import bars_of
 from live.jobs import Job
 from live.marking import Holding, Pricing
+from live.stop_judging import StopJudge
 from live.watch_exits import WantedExit, WatchExits
 from tests.fixtures.hand_service import HandService, bar, entry, in_hand, leave, open_hand
 from tests.fixtures.live_service import BANK, GOLD, PRICES, default_config
@@ -328,6 +330,54 @@ def test_the_watch_and_the_late_alerts_at_once_are_one_exit(opened: Open, instru
     assert len(exits(service)) == ORDERS_OF_AN_EXIT[instrument]
 
 
+def judge_of(service: HandService) -> StopJudge:
+    """The watch's judge alone, to be handed prices."""
+    trading = service.trading
+    config = trading._maker.config
+    bars = bars_of(config, trading._catalog, trading._calendar)
+    return StopJudge(service.store, config, bars, service.clock)
+
+
+def exits_of(service: HandService) -> WatchExits:
+    """The watch's way to close, alone."""
+    return WatchExits(service.trading._exits, service.trading.carrier, in_hand, lease_s=60.0)
+
+
+def test_a_bar_that_comes_between_the_look_and_the_decision_is_not_stood_in_for(
+    opened: Open,
+) -> None:
+    """Incident 33: the alert arrives while our own stop is being decided."""
+    service = opened(**ACTING)
+    entered(service, BANK, GOLD)
+    missing(service, GOLD)
+    judge = judge_of(service)
+    for _ in range(2):
+        book = service.store.load_book()
+        judged = judge.judge(service.epoch, book, {GOLD: Decimal(125_500)})
+    service.receive(bar(NEXT_BAR[GOLD], GOLD, Decimal(128_000)))
+    assert exits_of(service).leave(service.epoch, list(judged.exits.values())) == {}
+    service.handle_all()
+    assert exits(service) == []
+    assert len(service.layers(GOLD)) == 1
+
+
+@pytest.mark.parametrize(
+    ("epochs", "after_s", "leaves"), [(0, 15, True), (1, 15, False), (0, 61, False)]
+)
+def test_only_the_next_look_of_the_same_leader_confirms(
+    opened: Open, epochs: int, after_s: int, leaves: bool
+) -> None:
+    service = opened(catastrophe_atr=1)
+    entered(service, GOLD)
+    service.after(300)
+    judge, book = judge_of(service), service.store.load_book()
+    price = {GOLD: Decimal(125_500)}
+    assert judge.judge(service.epoch, book, price).exits == {}
+    service.after(after_s)
+    judged = judge.judge(service.epoch + epochs, book, price)
+    assert (GOLD in judged.exits) is leaves
+
+
 def test_one_look_is_not_enough(opened: Open) -> None:
     service = opened(**ACTING)
     entered(service, BANK, GOLD)
@@ -567,11 +617,8 @@ def test_the_decision_itself_is_refused_to_an_old_epoch(opened: Open) -> None:
     entered(service, BANK, GOLD)
     service.store.begin_leadership("another")
     wanted = WantedExit(GOLD, lambda book: decide_stops(GOLD, book[GOLD].layers))
-    exits_of_old = WatchExits(
-        service.trading._exits, service.trading.carrier, in_hand, lease_s=60.0
-    )
     with pytest.raises(Rejected, match="does not lead any more"):
-        exits_of_old.leave(service.epoch, [wanted])
+        exits_of(service).leave(service.epoch, [wanted])
     assert exits(service) == []
 
 
