@@ -141,6 +141,33 @@ def test_what_is_held_is_marked_at_the_market_to_the_paisa(opened: Open) -> None
     assert shown == {BANK: float(of_bank), GOLD: float(of_gold)}
 
 
+def test_layers_of_two_strikes_are_marked_together_to_the_paisa(opened: Open) -> None:
+    service = opened()
+    entered(service, BANK)
+    service.after(60)
+    added = entry(service.clock.now(), BANK, Decimal(59_200), layer=2)
+    assert ended(service.send(added)) == (EXECUTED, "ENTER_PYRAMID")
+    layers = service.layers(BANK)
+    legs = service.store.held_legs(BANK).values()
+    assert len({leg.symbol for each in legs for leg in each}) == 4
+    service.after(60)
+    tick(service, BANK, 59_311)
+    assert service.store.load_book().open_pnl() == sum(
+        (59_311 - layer.entry_price) * layer.lots * 30 for layer in layers
+    )
+
+
+def test_between_sides_that_lie_far_apart_nothing_is_marked(opened: Open) -> None:
+    service = opened(max_spread_pct="0.001")  # Of 1,28,000; the touch is two points wide.
+    entered(service, GOLD)
+    before = service.store.load_book()[GOLD].price
+    service.after(60)
+    tick(service, GOLD, 128_457)
+    assert service.store.load_book()[GOLD].price == before
+    (told,) = service.told("QUOTES_DOUBTED")
+    assert "a spread of 2" in told["reason"]
+
+
 def test_marks_move_no_stop(opened: Open) -> None:
     service = opened()
     entered(service, BANK, GOLD)
