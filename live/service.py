@@ -275,7 +275,7 @@ class _Trading:
             WatchExits(self._exits, self.carrier, in_hand, lease_s, is_test=is_test),
             self._clock,
         )
-        return Job("stop watch", float(own.every_s), StopWatch(parts).run)
+        return Job("stop_watch", float(own.every_s), StopWatch(parts).run)
 
     def carrier(self, owner: str) -> IntentCarrier:
         """What carries out the intents of an owner."""
