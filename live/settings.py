@@ -137,6 +137,7 @@ def operator_settings(environment: Mapping[str, str], project: Path = PROJECT) -
     """Read the environment and the files. Raises ConfigInvalid."""
     home = home_of(environment, project)
     variables = {**_file_variables((home, project)), **_given(environment)}
+    _need_what_is_shared(variables)
     redis = variables.get("REDIS_URL")
     gateway = _read_gateway(variables, is_paper=False) if "OPENALGO_URL" in variables else None
     common = _common(variables, home)
@@ -225,6 +226,16 @@ def read_object(path: Path) -> dict[str, Any]:
 def _given(variables: Mapping[str, str]) -> dict[str, str]:
     """A variable that is set to nothing was not given."""
     return {name: value.strip() for name, value in variables.items() if value.strip()}
+
+
+def _need_what_is_shared(variables: Mapping[str, str]) -> None:
+    """Instances of one account share servers and tokens; each must not begin with its own."""
+    if _whole(variables, "PM_INSTANCES", 1, 1, 64) == 1:
+        return
+    for name in ("DATABASE_URL", "REDIS_URL", "OPENALGO_URL", *_SECRETS.values()):
+        if name not in variables:
+            allowed = "with PM_INSTANCES above 1 it is needed, and the same in each of them"
+            raise ConfigInvalid(name, "", allowed)
 
 
 def _file_variables(folders: tuple[Path, ...]) -> dict[str, str]:

@@ -216,3 +216,25 @@ def test_a_broker_holds_its_share_of_order_calls() -> None:
 def test_a_practice_clock_is_ahead_by_its_offset() -> None:
     ahead = SystemClock(3600.0).now() - SystemClock().now()
     assert 3599 < ahead.total_seconds() < 3601
+
+
+def test_instances_of_one_account_need_what_they_share(tmp_path: Path) -> None:
+    shared = {
+        "DATABASE_URL": "host=db dbname=pm",
+        "REDIS_URL": "none",
+        "OPENALGO_URL": "http://127.0.0.1:1",
+        "PM_WEBHOOK_SECRET": SECRET,
+        "PM_VIEWER_TOKEN": SECRET[::-1],
+        "PM_OPERATOR_TOKEN": SECRET.swapcase(),
+    }
+    given = {
+        "PM_HOME": str(tmp_path),
+        "PM_INSTANCES": "3",
+        "OPENALGO_API_KEY": SECRET,
+        "OPENALGO_MODE": "analyze",
+    }
+    assert operator_settings({**given, **shared}, tmp_path).instances == 3
+    for name in shared:
+        without = {**given, **shared} | {name: ""}
+        with pytest.raises(ConfigInvalid, match=f"{name}: .*the same in each of them"):
+            operator_settings(without, tmp_path)
