@@ -17,6 +17,7 @@ from live.embedded.account import Account
 from live.embedded.errors import ServerNotStarted
 from live.embedded.process import ServerProcess, wait_until
 from live.launcher.home import Home
+from live.launcher.systemd import without_manager
 from live.settings import MARKET_FILE, PROJECT, ProcessSettings
 
 LOOPBACK = "127.0.0.1"
@@ -37,7 +38,7 @@ class _OwnProgram:
 
     def __init__(self, home: Home, environment: Mapping[str, str]) -> None:
         self._log = home.logs / self.log_name
-        self._environment = environment
+        self._environment = without_manager(environment)
         self._child: ServerProcess | None = None
 
     @property

@@ -24,6 +24,7 @@ from live.launcher.database import bring_up_to_date, fund
 from live.launcher.home import Home
 from live.launcher.ports import free_port, need_port
 from live.launcher.running import RunningService
+from live.launcher.systemd import Systemd
 from live.settings import (
     NO_REDIS,
     Gateway,
@@ -56,6 +57,7 @@ class Launcher:
         self._home = Home(settings.home)
         self._watched: list[Watched] = []
         self._told = ""
+        self._systemd = Systemd(settings.variables)
 
     def run(self) -> NoReturn:
         """Start, and look after what runs until interrupted (KeyboardInterrupt).
@@ -64,6 +66,7 @@ class Launcher:
         """
         with ExitStack() as running:
             service, web = self._start(running)
+            running.callback(self._systemd.stopping)
             started = time.monotonic()
             announced: RunningService | None = None
             rounds = 0
@@ -80,7 +83,9 @@ class Launcher:
                     continue
                 if announced is None:
                     _LOG.info("ready after %.1f s", time.monotonic() - started)
+                    self._systemd.ready()
                 announced = self._announce(service, announced)
+                self._systemd.alive(time.monotonic(), self._is_well)
                 time.sleep(LOOK_S)
 
     def _start(self, running: ExitStack) -> tuple[ServiceSettings, WebServer]:
@@ -159,6 +164,10 @@ class Launcher:
         web.start()
         self._watched.append(Watched(web))
         return web
+
+    def _is_well(self) -> bool:
+        """Whether the web server answers; whether its database does is not cured by a restart."""
+        return answer_of(f"{self._url()}/health") is not None
 
     def _is_ready(self) -> bool:
         answer = answer_of(f"{self._url()}/ready")
