@@ -116,6 +116,7 @@ class RedisCoordinator:
         self._watcher = watcher or Watcher()
         self._term: _Term | None = None
         self._renews_at_s = 0.0
+        self._is_named = False
         self._led: Led | None = None
         self._thread = threading.Thread(target=self._run, name="leadership", daemon=True)
 
@@ -186,6 +187,7 @@ class RedisCoordinator:
         if taken is None:
             return
         epoch, lost = taken
+        self._is_named = False
         self._believe(epoch, began_s)
         _LOG.info("leads under epoch %d", epoch)
         if self._led is not None:
@@ -218,7 +220,7 @@ class RedisCoordinator:
         self._ask(lambda redis: redis.eval(GIVE_BACK, 1, KEY, self._mark(term.epoch)))
 
     def _claim_key(self, epoch: int) -> None:
-        """Be named by Redis too; whoever it names has not the lock that we have."""
+        """Be named by Redis too; whom it names still has not the lock that we have."""
         self._renews_at_s = self._clock.monotonic() + self._pace.look_s
 
         def claim(redis: Redis) -> bool:
@@ -228,11 +230,15 @@ class RedisCoordinator:
             seen = redis.get(KEY)
             return seen is not None and bool(redis.eval(SWAP, 1, KEY, seen, mark, ttl_ms))
 
-        if self._ask(claim):
+        self._is_named = bool(self._ask(claim))
+        if self._is_named:
             self._renews_at_s = self._clock.monotonic() + self._pace.renew_s
 
     def _renew_key(self, epoch: int) -> None:
         """Extend our key. The database has just confirmed us, so another in it is a mistake."""
+        if not self._is_named:
+            self._claim_key(epoch)
+            return
         self._renews_at_s = self._clock.monotonic() + self._pace.look_s
         mark, ttl_ms = self._mark(epoch), int(self._pace.ttl_s * _MS)
         holder = self._ask(lambda redis: redis.eval(EXTEND, 1, KEY, mark, ttl_ms))

@@ -272,6 +272,21 @@ def test_a_key_with_another_name_is_taken_back_by_whom_the_database_confirms(
     assert (told["epoch"], told["other"], told["instance"]) == (epoch, "stranger#1", "first")
 
 
+def test_the_name_of_a_dead_leader_is_no_split_brain_however_late_it_is_replaced(
+    rivals: Rivals,
+) -> None:
+    rivals.redis.set(KEY, "dead#1", ex=int(FOR_EVER_S))
+    first = rivals.join("first", redis="redis://127.0.0.1:1/0")
+    first.leads()
+    first.stop()
+    second = rivals.join("second", LeaderPace(ttl_s=3.0, renew_s=0.5, look_s=0.2))
+    second.to_redis.stall()
+    epoch = second.leads()
+    second.to_redis.heal()
+    until(lambda: rivals.redis.get(KEY) == f"second#{epoch}".encode())
+    assert rivals.split_brains == 0
+
+
 def test_a_leader_whom_the_database_does_not_confirm_steps_down(rivals: Rivals) -> None:
     first = rivals.join("first")
     epoch = first.leads()
