@@ -10,9 +10,12 @@ import pytest
 import requests
 
 from core.db_state_manager.records import LeadershipRow
-from tests.fixtures.instances import Cluster, open_instances
+from tests.fixtures.installation import Installation, eventually
+from tests.fixtures.instances import VIEWER_TOKEN, Cluster, open_instances
 from tests.fixtures.live_service import BANK, GOLD, OPERATOR_TOKEN, SECRET, until
+from tests.fixtures.living_service import exchange_options
 from tests.fixtures.nginx import Nginx, nginx_program
+from tests.fixtures.paper_process import PaperProcess
 
 pytestmark = pytest.mark.slow
 
@@ -93,6 +96,52 @@ def test_three_instances_are_one_to_those_who_call(cluster: Cluster) -> None:
     until(cluster.proof.is_settled)
     cluster.proof.check()
     assert cluster.proof.held() == {}
+
+
+def test_two_launchers_share_one_account(
+    database_url: str, valkey_url: str, open_folder: Path
+) -> None:
+    with ExitStack() as opened:
+        paper = opened.enter_context(PaperProcess(open_folder / "paper", *exchange_options(0.0)))
+        shared = {
+            "DATABASE_URL": database_url,
+            "REDIS_URL": valkey_url,
+            "OPENALGO_URL": paper.url,
+            "OPENALGO_API_KEY": paper.apikey,
+            "OPENALGO_MODE": "analyze",
+            "PM_INSTANCES": "2",
+            "PM_WEBHOOK_SECRET": SECRET,
+            "PM_VIEWER_TOKEN": VIEWER_TOKEN,
+            "PM_OPERATOR_TOKEN": OPERATOR_TOKEN,
+        }
+        first, second = (opened.enter_context(Installation(**shared)) for _ in range(2))
+        first.start("--capital", "5000000")
+        second.start()
+
+        def processes(one: Installation) -> Any:
+            found = answer(one, "/instances")
+            alive = [each for each in found["processes"] if each["is_alive"]]
+            return found if len(alive) == 4 and any(each["leads"] for each in alive) else None
+
+        found = until(lambda: processes(second))
+        assert found["configs_agree"]
+        assert answer(first, "/status")["closed_equity"] == "5000000.00"
+        assert answer(second, "/status")["closed_equity"] == "5000000.00"
+        workers = set(second.processes())
+        first.run("stop")
+
+        def leads() -> bool:
+            now = answer(second, "/instances")
+            return any(each["leads"] and each["pid"] in workers for each in now["processes"])
+
+        assert eventually(leads)
+
+
+def answer(one: Installation, path: str) -> Any:
+    headers = {"Authorization": f"Bearer {VIEWER_TOKEN}"}
+    got = requests.get(f"{one.url}{path}", headers=headers, timeout=10)
+    assert got.ok, got.text
+    return got.json()
 
 
 def _all_alive(cluster: Cluster) -> Any:
