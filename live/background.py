@@ -17,6 +17,7 @@ from core.db_state_manager import DatabaseStateManager
 from core.ports import Clock
 from live.config_watch import ConfigWatch
 from live.coverage_warning import CoverageWarning
+from live.dead_man_ping import DeadManPing
 from live.engine_threads import Pace
 from live.gap_alarm import GapAlarm
 from live.jobs import Job
@@ -28,6 +29,7 @@ _GAPS_S = 5.0
 _RELAY_S = 1.0
 _PRE_OPEN_S = 60.0
 _CONFIGS_S = 60.0
+_PING_S = 60.0
 _CLEAN_UP_S = 600.0
 _HOUR_S = 3600.0
 _ALERTS_AT_ONCE = 1000
@@ -48,12 +50,13 @@ class BackgroundParts:
     pre_open: PreOpenCheck
     coverage: CoverageWarning
     configs: ConfigWatch
+    ping: DeadManPing | None
 
 
 def background_jobs(parts: BackgroundParts) -> tuple[Job, ...]:
     """All jobs; a name is a label of the metrics, too."""
-    pace = parts.pace
-    return (
+    pace, ping = parts.pace, parts.ping
+    kept_up = (
         _kept_up("reconciliation", pace.reconcile_s, parts, lambda: _reconcile(parts)),
         _kept_up("gap_alarm", _GAPS_S, parts, parts.gaps.look),
         _kept_up("equity", pace.equity_s, parts, lambda: _keep_equity(parts)),
@@ -63,6 +66,9 @@ def background_jobs(parts: BackgroundParts) -> tuple[Job, ...]:
         _kept_up("config_watch", _CONFIGS_S, parts, parts.configs.run),
         _kept_up("clean_up", _CLEAN_UP_S, parts, lambda: _clean_up(parts)),
     )
+    if ping is None:
+        return kept_up
+    return (*kept_up, Job("dead_man_ping", _PING_S, lambda _epoch: ping.run()))
 
 
 def _kept_up(name: str, every_s: float, parts: BackgroundParts, work: Callable[[], None]) -> Job:

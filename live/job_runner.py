@@ -13,7 +13,13 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from apscheduler.events import EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED, JobEvent
+from apscheduler.events import (
+    EVENT_JOB_ERROR,
+    EVENT_JOB_MAX_INSTANCES,
+    EVENT_JOB_MISSED,
+    JobEvent,
+    JobExecutionEvent,
+)
 from apscheduler.executors.base import BaseExecutor, run_job
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.interval import IntervalTrigger
@@ -53,6 +59,7 @@ class JobRunner:
             trigger = IntervalTrigger(seconds=job.every_s, timezone=IST)
             self._scheduler.add_job(self._turn, trigger, [job], id=job.name)
         self._scheduler.add_listener(_left_out, EVENT_JOB_MAX_INSTANCES | EVENT_JOB_MISSED)
+        self._scheduler.add_listener(_broken, EVENT_JOB_ERROR)
 
     def is_busy(self) -> bool:
         """Whether some job is at work."""
@@ -125,3 +132,9 @@ class _ThreadEach(BaseExecutor):  # type: ignore[misc]
 
 def _left_out(event: JobEvent) -> None:
     job_turned(event.job_id, JobResult.LEFT_OUT)
+
+
+def _broken(event: JobExecutionEvent) -> None:
+    """What a turn did not foresee outside its job."""
+    _LOG.error("a turn of %s broke: %r", event.job_id, event.exception)
+    job_turned(event.job_id, JobResult.FAILED)

@@ -33,6 +33,7 @@ from live.close_all import CloseAll
 from live.config_mark import config_mark
 from live.config_watch import ConfigWatch
 from live.coverage_warning import CoverageWarning
+from live.dead_man_ping import DeadManPing
 from live.duplicates import connect_redis
 from live.engine import LiveTradingEngine
 from live.engine_threads import EngineThreads, Pace
@@ -298,6 +299,7 @@ class _Trading:
     def jobs(self, instance: str) -> tuple[Job, ...]:
         """What is done while this process leads."""
         store, config, clock = self._store, self._maker.config, self._clock
+        url = self._settings.heartbeat_url
         pre_open = PreOpenCheck(
             store,
             self._broker,
@@ -319,6 +321,7 @@ class _Trading:
             pre_open=pre_open,
             coverage=CoverageWarning(store, config, self._calendar, clock),
             configs=ConfigWatch(store, clock),
+            ping=None if url is None else DeadManPing(url),
         )
         return background_jobs(parts)
 

@@ -72,8 +72,9 @@ class ProcessSettings:
 
     `webhook_sources` are the networks alerts may come from, None for anywhere. `secrets` are
     those that the operator chose. `instances` trade one account, each with as many workers.
-    `is_silent`: nothing is spoken aloud. `clock_offset_s` is how far the practice clock is ahead;
-    `clock_file` holds that instead where a rehearsal moves it.
+    `is_silent`: nothing is spoken aloud. `heartbeat_url` is called while a leader lives.
+    `clock_offset_s` is how far the practice clock is ahead; `clock_file` holds that instead where
+    a rehearsal moves it.
     """
 
     home: Path
@@ -86,6 +87,7 @@ class ProcessSettings:
     threads: int
     is_test: bool
     is_silent: bool
+    heartbeat_url: str | None = field(repr=False)
     webhook_sources: tuple[str, ...] | None
     trusted_proxies: int
     secrets: Mapping[Role, str] = field(repr=False)
@@ -265,6 +267,7 @@ def _common(variables: Mapping[str, str], home: Path) -> dict[str, Any]:
         "threads": _whole(variables, "PM_THREADS", 8, 1, 256),
         "is_test": _switch(variables, "PM_TEST_MODE"),
         "is_silent": _switch(variables, "PM_SILENT"),
+        "heartbeat_url": _heartbeat_url(variables),
         "webhook_sources": _networks(variables, "PM_WEBHOOK_SOURCES"),
         "trusted_proxies": _whole(variables, "PM_TRUSTED_PROXIES", 0, 0, 10),
         "secrets": {role: variables[name] for role, name in _SECRETS.items() if name in variables},
@@ -347,6 +350,13 @@ def _networks(variables: Mapping[str, str], name: str) -> tuple[str, ...] | None
             allowed = "addresses, or networks such as 10.0.0.0/8, with commas between"
             raise ConfigInvalid(name, text, allowed) from None
     return texts
+
+
+def _heartbeat_url(variables: Mapping[str, str]) -> str | None:
+    url = variables.get("PM_HEARTBEAT_URL")
+    if url is not None and not url.startswith(("https://", "http://")):
+        raise ConfigInvalid("PM_HEARTBEAT_URL", "(hidden)", "https://... is expected")
+    return url
 
 
 def _whole(variables: Mapping[str, str], name: str, default: int, low: int, high: int) -> int:

@@ -35,7 +35,8 @@ def _hide_secrets(settings: ServiceSettings) -> None:
     """Whatever a line of the log would quote."""
     password = parse_dsn(settings.database_url).get("password")
     redis = None if settings.redis_url is None else urlsplit(settings.redis_url).password
-    for secret in (settings.gateway.api_key, *settings.secrets.values(), password, redis):
+    ours = (settings.gateway.api_key, *settings.secrets.values(), settings.heartbeat_url)
+    for secret in (*ours, password, redis):
         if secret:
             register_secret(secret)
 

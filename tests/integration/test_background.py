@@ -1,9 +1,11 @@
 """What the leader keeps up: events told, old alerts gone, markets looked at before they open."""
 
 import re
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import datetime, timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ from core.webhook_parser import Alert
 from live import metrics
 from live.clock import SystemClock
 from live.coverage_warning import CALENDAR_ENDS, CoverageWarning
+from live.dead_man_ping import DeadManPing
 from live.expiry_utils import ContractChooser
 from live.lot_guard import LotGuard
 from live.outbox_relay import OutboxRelay
@@ -263,3 +266,31 @@ def test_a_market_that_is_closed_or_unknown_is_not_looked_at(morning: Morning) -
     morning.clock.moment = datetime(last.year + 1, 1, 4, 10, tzinfo=IST)
     morning.check.run()
     assert morning.locked() == []
+
+
+def test_somebody_outside_hears_that_a_leader_lives(database_url: str, open_folder: Path) -> None:
+    """Incident 62: the process died and nobody knew for hours."""
+    heard: list[str] = []
+
+    class Outside(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            heard.append(self.path)
+            self.send_response(200 if self.path == "/alive" else 404)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None: ...
+
+    with HTTPServer(("127.0.0.1", 0), Outside) as outside:
+        thread = threading.Thread(target=outside.serve_forever)
+        thread.start()
+        url = f"http://127.0.0.1:{outside.server_port}"
+        try:
+            with open_desk(database_url, open_folder, heartbeat_url=f"{url}/alive"):
+                until(lambda: "/alive" in heard)
+            with pytest.raises(Retryable, match="answer 404"):
+                DeadManPing(f"{url}/unknown").run()
+        finally:
+            outside.shutdown()
+            thread.join()
+    with pytest.raises(Retryable, match="nobody was told that this lives: ConnectionError"):
+        DeadManPing(f"{url}/alive").run()

@@ -238,3 +238,12 @@ def test_instances_of_one_account_need_what_they_share(tmp_path: Path) -> None:
         without = {**given, **shared} | {name: ""}
         with pytest.raises(ConfigInvalid, match=f"{name}: .*the same in each of them"):
             operator_settings(without, tmp_path)
+
+
+def test_the_address_of_the_heartbeat_is_taken_and_never_shown(tmp_path: Path) -> None:
+    url = "https://outside.example/" + SECRET
+    found = operator_settings({"PM_HOME": str(tmp_path), "PM_HEARTBEAT_URL": url}, tmp_path)
+    assert found.heartbeat_url == url
+    assert SECRET not in repr(found)
+    with pytest.raises(ConfigInvalid, match=r"PM_HEARTBEAT_URL: '\(hidden\)' is not allowed"):
+        operator_settings({"PM_HOME": str(tmp_path), "PM_HEARTBEAT_URL": SECRET}, tmp_path)
