@@ -42,20 +42,20 @@ class GatewayAddress:
     order_timeout_s: float = ORDER_TIMEOUT_S
 
     def __post_init__(self) -> None:
-        if not _is_plain_url(self.url):
+        if not is_plain_url(self.url, ("http", "https")):
             raise ConfigInvalid("openalgo.url", "(not shown)", "http(s)://host[:port] is expected")
         if not self.api_key.strip():
             raise ConfigInvalid("openalgo.api_key", "", "the gateway's API key is expected")
 
 
-def _is_plain_url(url: str) -> bool:
-    """Whether it names a host and carries no credentials."""
+def is_plain_url(url: str, schemes: tuple[str, ...]) -> bool:
+    """Whether it names a host by one of `schemes` and carries no credentials."""
     try:
         parts = urlsplit(url)
         has_port = parts.port is None or parts.port > 0
     except ValueError:
         return False
-    is_web = parts.scheme in ("http", "https") and bool(parts.hostname)
+    is_web = parts.scheme in schemes and bool(parts.hostname)
     return is_web and has_port and "@" not in parts.netloc
 
 

@@ -13,12 +13,13 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import psycopg2
 from psycopg2.extensions import parse_dsn
 
 from brokers.messages import GatewayMode
-from brokers.openalgo_http import GatewayAddress
+from brokers.openalgo_http import GatewayAddress, is_plain_url
 from core.config import PortfolioConfig
 from core.errors import ConfigInvalid
 from core.market_data import MarketData
@@ -27,6 +28,7 @@ from live.access import Role
 PROJECT = Path(__file__).resolve().parent.parent
 DEFAULT_HOME = PROJECT / "var"
 NO_REDIS = "none"
+NO_STREAM = "none"
 PORTFOLIO_FILE = "portfolio_config.json"
 MARKET_FILE = "market_overrides.json"
 
@@ -36,6 +38,7 @@ FILES: Mapping[str, Mapping[str, str]] = {
         "url": "OPENALGO_URL",
         "api_key": "OPENALGO_API_KEY",
         "mode": "OPENALGO_MODE",
+        "ws_url": "OPENALGO_WS_URL",
     },
     "db_config.json": {"url": "DATABASE_URL"},
     "redis_config.json": {"url": "REDIS_URL"},
@@ -47,18 +50,23 @@ _SECRETS = {
 }
 _SWITCH = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 _PLACEHOLDER = re.compile(r"change.?me|example|placeholder|your|password|x{4}|[<>]", re.IGNORECASE)
+_STREAM_PORT = 8765
 _REDIS_URL = re.compile(r"(redis|rediss|unix)://.+")
 _LONGEST_OFFSET_S = 20 * 366 * 86_400
 
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """The gateway that orders go to. `is_paper`: it is our own exchange and holds no money."""
+    """The gateway that orders go to. `is_paper`: it is our own exchange and holds no money.
+
+    `ws_url` is where it tells of orders by itself; None: orders are polled.
+    """
 
     url: str
     api_key: str = field(repr=False)
     mode: GatewayMode
     is_paper: bool
+    ws_url: str | None = None
 
     @property
     def address(self) -> GatewayAddress:
@@ -184,6 +192,7 @@ def service_variables(settings: ServiceSettings) -> dict[str, str]:
         "OPENALGO_URL": gateway.url,
         "OPENALGO_API_KEY": gateway.api_key,
         "OPENALGO_MODE": gateway.mode.value,
+        "OPENALGO_WS_URL": gateway.ws_url or NO_STREAM,
         "PM_PAPER": str(int(gateway.is_paper)),
         "PM_CLOCK_OFFSET_S": repr(settings.clock_offset_s),
         "PM_CLOCK_FILE": "" if settings.clock_file is None else str(settings.clock_file),
@@ -296,9 +305,23 @@ def _read_gateway(variables: Mapping[str, str], *, is_paper: bool) -> Gateway:
         mode = GatewayMode(told)
     except ValueError:
         raise ConfigInvalid("OPENALGO_MODE", told, f"one of {', '.join(GatewayMode)}") from None
-    gateway = Gateway(variables["OPENALGO_URL"], key, mode, is_paper)
-    GatewayAddress(gateway.url, gateway.api_key)
-    return gateway
+    url = variables["OPENALGO_URL"]
+    GatewayAddress(url, key)
+    return Gateway(url, key, mode, is_paper, _stream_url(variables, url))
+
+
+def _stream_url(variables: Mapping[str, str], gateway_url: str) -> str | None:
+    """Where orders are told of: as it is named, else the gateway's host at its usual port."""
+    parts = urlsplit(gateway_url)
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    usual = f"{'wss' if parts.scheme == 'https' else 'ws'}://{host}:{_STREAM_PORT}"
+    url = variables.get("OPENALGO_WS_URL", usual)
+    if url == NO_STREAM:
+        return None
+    if not is_plain_url(url, ("ws", "wss")):
+        allowed = f"ws(s)://host[:port], or {NO_STREAM} to poll only"
+        raise ConfigInvalid("OPENALGO_WS_URL", "(not shown)", f"{allowed} is expected")
+    return url
 
 
 def _database_url(variables: Mapping[str, str]) -> str:

@@ -65,6 +65,12 @@ def _price(text: str) -> Decimal:
 )
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="0 takes any free port.")
 @click.option(
+    "--ws-port",
+    type=click.IntRange(0, 65535),
+    default=0,
+    help="Of the stream of order updates; 0 takes any free port.",
+)
+@click.option(
     "--funds",
     type=click.FloatRange(0, 1e12),
     default=float(OPENING_INR),
@@ -146,6 +152,7 @@ def _price(text: str) -> Decimal:
 def main(
     state: Path,
     port: int,
+    ws_port: int,
     funds: float,
     mode: str | None,
     lotsizes: tuple[tuple[str, int], ...],
@@ -164,6 +171,7 @@ def main(
     settings = Settings(
         state=state,
         port=port,
+        stream_port=ws_port,
         opening_inr=Decimal(str(funds)),
         mode=None if mode is None else Mode(mode),
         rates=Rates(_fraction(carry_pct), _fraction(volatility_pct)),
@@ -188,10 +196,12 @@ def _serve(settings: Settings, ticks: list[Tick], speed: float) -> None:
     if ticks:
         Thread(target=replay, args=(running.exchange, ticks, speed, stop), daemon=True).start()
     click.echo(f"paper exchange: http://{HOST}:{running.server.port}, state in {settings.state}")
+    running.stream.start()
     try:
         running.server.serve_forever()
     finally:
         stop.set()
+        running.stream.stop()
 
 
 def _instruments(file: Path | None) -> object:

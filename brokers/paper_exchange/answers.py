@@ -78,7 +78,7 @@ def order_row(order: Order, mode: Mode) -> Json:
         "exchange": order.exchange,
         "order_status": order.status.value,
         "orderid": order.orderid,
-        "price": float(_shown_price(order, mode)),
+        "price": float(shown_price(order, mode)),
         "pricetype": order.pricetype.value,
         "product": order.product,
         "quantity": order.quantity,
@@ -248,7 +248,8 @@ def quotes_of(view: ExchangeView, symbol: str, exchange: str) -> Quote | None:
     return None if contract is None else market.quote(contract, view.day)
 
 
-def _shown_price(order: Order, mode: Mode) -> Decimal:
+def shown_price(order: Order, mode: Mode) -> Decimal:
+    """The price of an order as callers see it: the sandbox gives a market order one."""
     market = order.pricetype is PriceType.MARKET and mode is Mode.ANALYZE
     return order.reference_price if market else order.price
 

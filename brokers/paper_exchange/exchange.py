@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from threading import RLock
+from typing import Protocol
 
 from brokers.paper_exchange import acceptance
 from brokers.paper_exchange.books import Books, Holding
@@ -38,6 +39,14 @@ _DATE_DIGITS = 6
 _CLOCK = "clock"
 TOUCH = "touch"
 _LOTSIZE = "lotsize:"
+
+
+class Changed(Protocol):
+    """Who wants to know of orders, and in which mode they were told."""
+
+    def __call__(self, order: Order, mode: Mode, *, is_new: bool) -> None:
+        """An order has arrived (`is_new`), or is not as it was."""
+        ...
 
 
 class PaperExchange:
@@ -73,6 +82,12 @@ class PaperExchange:
         with self._lock:
             self._store.save(settings=[("mode", mode.value)])
             self._mode = mode
+
+    def tell(self, changed: "Changed") -> None:
+        """Call `changed` with every order that arrives or changes; it must not keep us waiting."""
+        with self._lock:
+            self._changed = changed
+            self._floor.changed = self._tell
 
     def now(self) -> datetime:
         """The exchange's time."""
@@ -220,7 +235,12 @@ class PaperExchange:
         for each in prices:
             self._market.record(each)
         self._books.turn(session)
+        for order in gone:
+            self._floor.changed(order, False)
         self._settle_ended(now)
+
+    def _tell(self, order: Order, is_new: bool) -> None:
+        self._changed(order, self._mode, is_new=is_new)
 
     def _settle_ended(self, now: datetime) -> None:
         for held in self._books.holdings:

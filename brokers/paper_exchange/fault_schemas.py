@@ -16,6 +16,7 @@ from marshmallow import Schema, ValidationError, fields, validate, validates_sch
 from brokers.paper_exchange.faults import (
     EVERY,
     KINDS,
+    STREAM,
     Cancelled,
     Fault,
     FaultName,
@@ -70,7 +71,7 @@ class FaultSchema(Schema):
     fault = fields.String(
         required=True, validate=validate.OneOf([name.value for name in FaultName])
     )
-    endpoint = _one_of((*EVERY, "*"))
+    endpoint = _one_of((*EVERY, STREAM, "*"))
     symbol = fields.String()
     side = _one_of(action.value for action in Action)
     instrument = fields.String()

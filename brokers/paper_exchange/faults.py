@@ -22,6 +22,8 @@ MASTER = ("symbol", "expiry")
 KEY_ALONE = ("expiry", "market/holidays", "market/timings")
 SESSION = (*ORDERS, *BOOKS, *QUOTES, "margin", "symbol", "ping", "analyzer", "analyzer/toggle")
 EVERY = (*SESSION, *KEY_ALONE)
+# No call: a frame of a subscriber to order updates, or an update that would be sent to them.
+STREAM = "orderstream"
 _CHANCES = 2**64
 
 
@@ -57,6 +59,13 @@ class FaultName(StrEnum):
     QUOTES_MISSING = "quotes_missing"
     QUOTES_FROZEN = "quotes_frozen"
     QUOTES_CROSSED = "quotes_crossed"
+    STREAM_DOWN = "stream_down"
+    STREAM_MUTE = "stream_mute"
+    UPDATES_LOST = "updates_lost"
+    UPDATES_TWICE = "updates_twice"
+    UPDATES_LATE = "updates_late"
+    UPDATES_FALSE = "updates_false"
+    UPDATES_MISNAMED = "updates_misnamed"
 
 
 class Cancelled(StrEnum):
@@ -119,6 +128,13 @@ KINDS: Mapping[FaultName, Kind] = {
     FaultName.QUOTES_MISSING: Kind(QUOTES),
     FaultName.QUOTES_FROZEN: Kind(QUOTES),
     FaultName.QUOTES_CROSSED: Kind(QUOTES),
+    FaultName.STREAM_DOWN: Kind((STREAM,)),
+    FaultName.STREAM_MUTE: Kind((STREAM,)),
+    FaultName.UPDATES_LOST: Kind((STREAM,)),
+    FaultName.UPDATES_TWICE: Kind((STREAM,)),
+    FaultName.UPDATES_LATE: Kind((STREAM,), needs=_terms("seconds")),
+    FaultName.UPDATES_FALSE: Kind((STREAM,), takes=_terms("status")),
+    FaultName.UPDATES_MISNAMED: Kind((STREAM,)),
 }
 
 

@@ -4,7 +4,7 @@ Used under the exchange's lock only. An order with a script fills as that says, 
 due has been played before anything else is asked.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
@@ -29,6 +29,7 @@ class Floor:
         self._books = books
         self._fills = fills
         self._scripts = {script.orderid: script for script in store.scripts()}
+        self.changed: Callable[[Order, bool], None] = lambda order, is_new: None
 
     def contract(self, order: Order, now: datetime) -> Contract:
         """What `order` trades. Raises Rejected."""
@@ -90,6 +91,7 @@ class Floor:
     def settle(self, met: Met, now: datetime) -> Order:
         """To disk, then to the books."""
         order = met.match.order
+        is_new = self._books.order(order.orderid) is None
         trades = [self._trade(order, fill, now) for fill in met.match.fills]
         scripts = [] if met.script is None else [met.script]
         self._store.save(orders=[order], trades=trades, scripts=scripts)
@@ -97,6 +99,7 @@ class Floor:
         self._scripts.update((script.orderid, script) for script in scripts)
         if not order.status.is_resting:
             self._scripts.pop(order.orderid, None)
+        self.changed(order, is_new)
         return order
 
     def restate(self, now: datetime) -> None:

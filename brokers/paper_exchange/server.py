@@ -19,10 +19,12 @@ from brokers.paper_exchange.fault_schemas import read_scenario
 from brokers.paper_exchange.fault_store import FaultStore
 from brokers.paper_exchange.listing import Listing
 from brokers.paper_exchange.market import Market
+from brokers.paper_exchange.order_stream import OrderStreamServer
 from brokers.paper_exchange.orders import Mode
 from brokers.paper_exchange.pricing import Rates
 from brokers.paper_exchange.state_folder import StateFolder
 from brokers.paper_exchange.store import Store
+from brokers.paper_exchange.stream_faults import StreamFaults
 from core.contracts import Contracts
 from core.data import shipped
 from core.data.fields import Fields
@@ -49,6 +51,7 @@ class Settings:
 
     state: Path
     port: int = 0
+    stream_port: int = 0
     opening_inr: Decimal = OPENING_INR
     mode: Mode | None = None
     rates: Rates = field(default_factory=Rates)
@@ -66,6 +69,7 @@ class Running:
 
     exchange: PaperExchange
     server: BaseWSGIServer
+    stream: OrderStreamServer
     folder: StateFolder
 
 
@@ -104,10 +108,14 @@ def build(settings: Settings) -> Running:
     faults = _faults(folder.path, exchange, clock, endpoints)
     if settings.faults is not None:
         faults.set_up_scenario(read_scenario(settings.faults))
-    app = create_app(exchange, folder.apikey(), endpoints, faults, clock, settings.limits)
+    apikey = folder.apikey()
+    app = create_app(exchange, apikey, endpoints, faults, clock, settings.limits)
     server = make_server(HOST, settings.port, app, threaded=True, request_handler=_Handler)
-    folder.announce(server.port)
-    return Running(exchange, server, folder)
+    struck = StreamFaults(faults.plan)
+    stream = OrderStreamServer(HOST, settings.stream_port, apikey, exchange, struck)
+    exchange.tell(stream.changed)
+    folder.announce(server.port, stream.port)
+    return Running(exchange, server, stream, folder)
 
 
 def _faults(

@@ -10,6 +10,7 @@ from core.errors import ConfigInvalid
 _LOCK = "lock"
 _APIKEY = "apikey"
 _PORT = "port"
+_STREAM_PORT = "ws_port"
 _APIKEY_BYTES = 32
 
 
@@ -34,8 +35,9 @@ class StateFolder:
             self._write(_APIKEY, secrets.token_hex(_APIKEY_BYTES))
         return path.read_text(encoding="ascii").strip()
 
-    def announce(self, port: int) -> None:
-        """Write the port, for those who start the exchange on any free one."""
+    def announce(self, port: int, stream_port: int) -> None:
+        """Write the ports, for those who start the exchange on any free ones."""
+        self._write(_STREAM_PORT, str(stream_port))
         self._write(_PORT, str(port))
 
     def _write(self, name: str, text: str) -> None:

@@ -73,6 +73,7 @@ class PaperExchange(_OwnProgram):
         home: Home,
         environment: Mapping[str, str],
         port: int,
+        stream_port: int,
         funds: Decimal,
         clock_offset_s: float,
     ) -> None:
@@ -80,6 +81,7 @@ class PaperExchange(_OwnProgram):
         self._state = home.paper
         self._market_file = home.path / MARKET_FILE
         self._port = port
+        self._stream_port = stream_port
         self._funds = funds
         self._clock_offset_s = clock_offset_s
 
@@ -89,6 +91,11 @@ class PaperExchange(_OwnProgram):
         return f"http://{LOOPBACK}:{self._port}"
 
     @property
+    def ws_url(self) -> str:
+        """Where it tells of orders by itself."""
+        return f"ws://{LOOPBACK}:{self._stream_port}"
+
+    @property
     def api_key(self) -> str:
         """The key that its callers must know; there from its first start on."""
         return (self._state / "apikey").read_text(encoding="ascii").strip()
@@ -96,6 +103,7 @@ class PaperExchange(_OwnProgram):
     def start(self) -> None:
         """Start it; returns when it answers."""
         options = ["--state", str(self._state), "--port", str(self._port)]
+        options += ["--ws-port", str(self._stream_port)]
         options += ["--funds", str(self._funds), "--clock-offset-s", repr(self._clock_offset_s)]
         # Charts are of the future: what an alert names is the price of the contract itself.
         options += ["--carry-pct", "0"]

@@ -27,6 +27,7 @@ from live.launcher.running import RunningService
 from live.launcher.systemd import Systemd
 from live.settings import (
     NO_REDIS,
+    NO_STREAM,
     Gateway,
     OperatorSettings,
     ServiceSettings,
@@ -133,11 +134,20 @@ class Launcher:
         need_port(LOOPBACK, port, "PM_PAPER_PORT", patience_s)
         _LOG.info("starting the paper exchange")
         offset_s = self._settings.clock_offset_s
-        exchange = PaperExchange(self._home, self._settings.variables, port, funds, offset_s)
+        stream = free_port(LOOPBACK)
+        variables = self._settings.variables
+        exchange = PaperExchange(self._home, variables, port, stream, funds, offset_s)
         running.callback(exchange.stop)
         exchange.start()
         self._watched.append(Watched(exchange))
-        return Gateway(exchange.url, exchange.api_key, GatewayMode.ANALYZE, is_paper=True)
+        is_wanted = variables.get("OPENALGO_WS_URL") != NO_STREAM
+        return Gateway(
+            exchange.url,
+            exchange.api_key,
+            GatewayMode.ANALYZE,
+            is_paper=True,
+            ws_url=exchange.ws_url if is_wanted else None,
+        )
 
     def _complete(
         self, database_url: str, redis_url: str | None, gateway: Gateway
@@ -151,6 +161,7 @@ class Launcher:
             "OPENALGO_URL": gateway.url,
             "OPENALGO_API_KEY": gateway.api_key,
             "OPENALGO_MODE": gateway.mode.value,
+            "OPENALGO_WS_URL": gateway.ws_url or NO_STREAM,
             "PM_PAPER": str(int(gateway.is_paper)),
         }
         return service_settings({**settings.variables, **named})

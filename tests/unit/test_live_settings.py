@@ -59,7 +59,27 @@ def test_environment_wins_over_the_home_folder_which_wins_over_the_project(tmp_p
     found = operator_settings(given, tmp_path)
     assert found.database_url == "host=project"
     assert found.redis_url == "redis://home"
-    assert found.gateway == Gateway("http://given", SECRET, GatewayMode.LIVE, is_paper=False)
+    stream = "ws://given:8765"
+    assert found.gateway == Gateway("http://given", SECRET, GatewayMode.LIVE, False, stream)
+
+
+@pytest.mark.parametrize(
+    ("url", "named", "stream"),
+    [
+        ("http://10.0.0.5:5000", None, "ws://10.0.0.5:8765"),
+        ("https://gateway.example:443/", None, "wss://gateway.example:8765"),
+        ("http://[fd00::5]:5000", None, "ws://[fd00::5]:8765"),
+        ("http://10.0.0.5:5000", "wss://10.0.0.6/ws", "wss://10.0.0.6/ws"),
+        ("http://10.0.0.5:5000", "none", None),
+    ],
+)
+def test_orders_are_told_of_at_the_gateways_host_unless_named_otherwise(
+    tmp_path: Path, url: str, named: str | None, stream: str | None
+) -> None:
+    given = {**REAL, "OPENALGO_URL": url} | ({"OPENALGO_WS_URL": named} if named else {})
+    gateway = operator_settings(given, tmp_path).gateway
+    assert gateway is not None
+    assert gateway.ws_url == stream
 
 
 @pytest.mark.parametrize(
@@ -115,6 +135,8 @@ def test_an_example_names_exactly_what_its_file_may_hold(tmp_path: Path, name: s
         ({"OPENALGO_URL": "http://10.0.0.5"}, "OPENALGO_API_KEY"),
         ({**REAL, "OPENALGO_API_KEY": "your-key-here"}, "OPENALGO_API_KEY"),
         ({**REAL, "OPENALGO_MODE": "real"}, "OPENALGO_MODE"),
+        ({**REAL, "OPENALGO_WS_URL": "http://10.0.0.5:8765"}, "OPENALGO_WS_URL"),
+        ({**REAL, "OPENALGO_WS_URL": "ws://key@10.0.0.5:8765"}, "OPENALGO_WS_URL"),
         ({**REAL, "OPENALGO_URL": "10.0.0.5:5000"}, "openalgo.url"),
     ],
 )

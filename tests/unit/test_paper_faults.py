@@ -17,8 +17,9 @@ from brokers.paper_exchange.fault_lies import LIES
 from brokers.paper_exchange.fault_plan import FaultPlan
 from brokers.paper_exchange.fault_schemas import read_fault, read_scenario
 from brokers.paper_exchange.fault_store import FaultStore
-from brokers.paper_exchange.faults import EVERY, KINDS, FaultName, Rule
+from brokers.paper_exchange.faults import EVERY, KINDS, STREAM, FaultName, Rule
 from brokers.paper_exchange.orders import Action
+from brokers.paper_exchange.stream_faults import CONNECTIONS, UPDATES
 from core.errors import InputInvalid
 from tests.fixtures.paper_account import CALL, SUNDAY
 
@@ -49,9 +50,10 @@ def strikes_of(plan: FaultPlan, calls: int) -> list[list[str]]:
 
 def test_every_fault_has_a_kind_and_an_effect() -> None:
     assert set(KINDS) == set(FaultName)
-    assert set(FaultName) == INSTEAD.keys() | EVENTS.keys() | FATES.keys() | LIES.keys()
+    of_calls = INSTEAD.keys() | EVENTS.keys() | FATES.keys() | LIES.keys()
+    assert set(FaultName) == of_calls | UPDATES.keys() | set(CONNECTIONS)
     for kind in KINDS.values():
-        assert {*kind.endpoints, *kind.usual} <= set(EVERY)
+        assert {*kind.endpoints, *kind.usual} <= {*EVERY, STREAM}
 
 
 @pytest.mark.parametrize(
