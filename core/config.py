@@ -214,6 +214,7 @@ class ExecutionConfig:
         "0.2 0.5 1 2 5", above="0", high="20", most=10, unit="% of the touch"
     )
     poll_s: Decimal = number("0.25", low="0.05", high="5", unit="s")
+    announced_poll_s: Decimal = number("2", low="0.05", high="10", unit="s")
     settle_s: Decimal = number("10", low="1", high="120", unit="s")
     entry_s: Decimal = number("60", low="5", high="600", unit="s after the decision")
     partial_fill: PartialFill = choice(PartialFill.KEEP)

@@ -84,7 +84,7 @@ def create_app(parts: WebParts) -> Flask:
     api = _described(app)
     for room in (
         webhook_room(_alert_desk(parts)),
-        health_room(parts.store, parts.is_recovered, parts.redis),
+        health_room(parts.store, parts.is_recovered, parts.redis, parts.stream_state),
         session_room(parts.access, sessions, guard, settings.session_s),
         portfolio_room(parts),
         signals_room(parts),

@@ -5,8 +5,9 @@ so they live here and not in core, which may not.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from brokers.order_updates import OrderNews
 from brokers.port import Broker
 from core.config import ExecutionConfig, ExecutorKind
 from core.db_state_manager import DatabaseStateManager
@@ -37,7 +38,10 @@ class Executors:
 
 @dataclass(frozen=True, slots=True)
 class ExecutorParts:
-    """What all executors of one owner share; `wait` lets so many seconds pass."""
+    """What all executors of one owner share; `wait` lets so many seconds pass.
+
+    `news` is what the gateway's stream says of orders, where there is one.
+    """
 
     store: DatabaseStateManager
     sender: OrderSender
@@ -46,6 +50,7 @@ class ExecutorParts:
     clock: Clock
     wait: Callable[[float], None]
     hours: TradingHours
+    news: OrderNews = field(default_factory=OrderNews)
 
     def of(self, configs: Mapping[str, ExecutionConfig]) -> dict[str, Executors]:
         """The executors of each instrument, by its settings."""
@@ -62,6 +67,7 @@ class ExecutorParts:
             ladder_of(config),
             guard,
             float(config.entry_s),
+            self.news,
         )
         chaser = ExitChaser(self.store, legs, self.clock, self.wait, chase_of(config), self.hours)
         unwinder = Unwinder(

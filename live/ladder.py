@@ -13,12 +13,14 @@ class Ladder:
 
     From the touch in `steps` of `step_s` each, by no more in all than `cap_fraction` of the touch
     or `cap_ticks`, whichever is more. A step gives an even share of that, or `improvement` ticks
-    or percent where `improve_by` says so. After the cancel an end is awaited for `settle_s`.
+    or percent where `improve_by` says so. After the cancel an end is awaited for `settle_s`. The
+    order is looked at every `poll_s`, or `announced_poll_s` while the gateway's stream tells of it.
     """
 
     steps: int = 5
     step_s: float = 2.0
     poll_s: float = 0.25
+    announced_poll_s: float = 2.0
     settle_s: float = 10.0
     cap_fraction: Decimal = Decimal("0.002")
     cap_ticks: int = 5
@@ -77,6 +79,7 @@ def ladder_of(config: ExecutionConfig) -> Ladder:
         steps=config.steps,
         step_s=float(config.interval_s),
         poll_s=float(config.poll_s),
+        announced_poll_s=float(config.announced_poll_s),
         settle_s=float(config.settle_s),
         cap_fraction=fraction(config.cap_pct),
         cap_ticks=config.cap_ticks,

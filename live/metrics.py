@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
+from brokers.order_stream import StreamEvent
 from core.db_state_manager.states import SignalStatus
 from core.errors import PortfolioError
 from core.models import SignalType
@@ -71,6 +72,18 @@ _WATCH_EXITS = Counter(
     "pm_watch_exits",
     "Exits that the stop watch began: bar (in place of one), or catastrophe.",
     ["instrument", "why"],
+    registry=_OWN,
+)
+_STREAM_UP = Gauge(
+    "pm_order_stream_connected",
+    "Worker processes that the gateway's stream of order updates is open to.",
+    registry=_OWN,
+    multiprocess_mode="livesum",
+)
+_STREAM = Counter(
+    "pm_order_stream_events",
+    "Connections made, lost, not made; updates told, doubled, of the other mode, unreadable.",
+    ["event"],
     registry=_OWN,
 )
 _PROCESSES = Gauge(
@@ -178,9 +191,17 @@ def watch_wanted(instrument: str, *, is_catastrophe: bool) -> None:
     _WATCH_EXITS.labels(instrument, "catastrophe" if is_catastrophe else "bar").inc()
 
 
+def stream_event(event: StreamEvent) -> None:
+    """Count what happens to the stream of order updates."""
+    _STREAM.labels(event).inc()
+    if event in (StreamEvent.CONNECTED, StreamEvent.LOST):
+        _STREAM_UP.set(event is StreamEvent.CONNECTED)
+
+
 def process_began() -> None:
     """Call it in each worker, after the fork. Raises OSError where the disk has no room."""
     _PROCESSES.set(1)
+    _STREAM_UP.set(0)
     _LOST_LINES.set(lost_lines())
     _ALERTS.labels(UNREADABLE, "rejected").inc(0)
     if folder := _shared_folder():

@@ -14,6 +14,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from brokers.messages import Contract
+from brokers.order_updates import OrderNews
 from brokers.port import Broker
 from core.db_state_manager import DatabaseStateManager
 from core.db_state_manager.ownership import Fenced
@@ -30,7 +31,9 @@ from core.ports import Clock
 from live.ladder import Ladder, is_better
 from live.order_watch import OrderWatch
 from live.position_guard import NothingThere, PositionGuard
-from live.sending import OrderSender
+from live.sending import OrderSender, SentOrder
+
+_BETWEEN_LOOKS_S = 0.02
 
 
 class Outcome(StrEnum):
@@ -90,10 +93,12 @@ class SimpleLimitExecutor:
         ladder: Ladder,
         guard: PositionGuard,
         entry_patience_s: float = 60.0,
+        news: OrderNews | None = None,
     ) -> None:
         """`wait` lets so many seconds pass; what it raises ends the work as a crash would.
 
-        An entry is not worked for longer than `entry_patience_s` after it was decided.
+        An entry is not worked for longer than `entry_patience_s` after it was decided. `news` says
+        when to look at an order before its time.
         """
         self._store = store
         self._sender = sender
@@ -103,6 +108,7 @@ class SimpleLimitExecutor:
         self._ladder = ladder
         self._guard = guard
         self._entry_patience = timedelta(seconds=entry_patience_s)
+        self._news = OrderNews() if news is None else news
         self._anchors: dict[int, Decimal] = {}
 
     def work(
@@ -163,7 +169,7 @@ class SimpleLimitExecutor:
             is_living = order.order_id is not None and order.state not in FINISHED_ORDERS
             if order.leg_id == leg.id and is_living:
                 sent = self._sender.sent_before(intent, leg, order)
-                return OrderWatch(self._store, self._broker, sent, order.filled_quantity)
+                return self._watch(sent, order.filled_quantity)
         return None
 
     def is_over(self, intent: Intent, leg: Leg) -> str:
@@ -187,8 +193,7 @@ class SimpleLimitExecutor:
         deadline = self._clock.monotonic() + ladder.steps * ladder.step_s
         while True:
             try:
-                sent = self._sender.send(intent, leg, quantity, price)
-                return OrderWatch(self._store, self._broker, sent)
+                return self._watch(self._sender.send(intent, leg, quantity, price))
             except Retryable:
                 if self._clock.monotonic() >= deadline or self.is_over(intent, leg):
                     raise
@@ -208,7 +213,35 @@ class SimpleLimitExecutor:
                 step = due
                 if not self._follow(intent, leg, watch, start, step, ladder):
                     return
-            self._wait(ladder.poll_s)
+            self._await_look(intent, leg, watch, ladder, began + (step + 1) * ladder.step_s)
+
+    def _await_look(
+        self, intent: Intent, leg: Leg, watch: OrderWatch, ladder: Ladder, step_at_s: float
+    ) -> None:
+        """Let time pass until the order is to be looked at.
+
+        That is after a poll's time, or for an order that the stream speaks of after a longer one:
+        but at once when it says something, and for the next step of the price. Whether the entry
+        is called off is asked as often as ever.
+        """
+        look_at_s = self._clock.monotonic() + ladder.announced_poll_s
+        while not self._pause(watch, ladder.poll_s):
+            now_s = self._clock.monotonic()
+            is_due = now_s >= look_at_s or now_s >= step_at_s
+            if is_due or not watch.is_announced or self.is_over(intent, leg):
+                return
+
+    def _pause(self, watch: OrderWatch, seconds: float) -> bool:
+        """Let so many seconds pass, fewer where the stream says something: then True.
+
+        An order is not looked at again at once: words may come faster than looks are allowed.
+        """
+        has_word = watch.wait_for_word(seconds)
+        self._wait(seconds if has_word is None else _BETWEEN_LOOKS_S if has_word else 0.0)
+        return bool(has_word)
+
+    def _watch(self, sent: SentOrder, filled: int = 0) -> OrderWatch:
+        return OrderWatch(self._store, self._broker, sent, filled, self._news)
 
     def _follow(
         self,
@@ -230,7 +263,7 @@ class SimpleLimitExecutor:
         """Let an order that is within a lot fill that lot: no other order can carry the rest."""
         deadline = self._clock.monotonic() + self._ladder.settle_s
         while self._had(leg) % (leg.quantity // leg.lots) and self._clock.monotonic() < deadline:
-            self._wait(self._ladder.poll_s)
+            self._pause(watch, self._ladder.poll_s)
             if watch.look():
                 return
 
@@ -242,7 +275,7 @@ class SimpleLimitExecutor:
             watch.trouble = f"cancel: {error}"
         deadline = self._clock.monotonic() + self._ladder.settle_s
         while not watch.look() and self._clock.monotonic() < deadline:
-            self._wait(self._ladder.poll_s)
+            self._pause(watch, self._ladder.poll_s)
 
     def _settled(self, leg: Leg, quantity: int, why: str) -> Worked:
         """What the leg has now that no order of it lives."""

@@ -1,7 +1,8 @@
 """A resting order is exposure: it is looked at until its end is sure, and silence is no end.
 
 What filled is the sum of the trade book's rows. An order is filled when the trade book holds all
-of it, and cancelled or rejected when two looks agree on that and on what had filled.
+of it, and cancelled or rejected when two looks agree on that and on what had filled. The gateway's
+stream of updates says when to look, and nothing else of it is believed.
 """
 
 from dataclasses import replace
@@ -9,6 +10,7 @@ from decimal import Decimal
 
 from brokers.fills import fills_of
 from brokers.messages import OrderRow, OrderStatus
+from brokers.order_updates import OrderNews
 from brokers.port import Broker
 from core.db_state_manager import DatabaseStateManager
 from core.db_state_manager.states import OrderState
@@ -26,11 +28,18 @@ class OrderWatch:
     """What is known of one order. Each look books what is new, and believes an end late."""
 
     def __init__(
-        self, store: DatabaseStateManager, broker: Broker, sent: SentOrder, filled: int = 0
+        self,
+        store: DatabaseStateManager,
+        broker: Broker,
+        sent: SentOrder,
+        filled: int = 0,
+        news: OrderNews | None = None,
     ) -> None:
-        """`filled` is what of it had been booked before."""
+        """`filled` is what of it had been booked before; `news` are the stream's updates."""
         self._store = store
         self._broker = broker
+        self._news = OrderNews() if news is None else news
+        self._heard = self._news.mark(sent.order_id)
         self._seen: tuple[OrderStatus, int] | None = None
         self._looks = 0
         self.sent = sent
@@ -43,11 +52,27 @@ class OrderWatch:
         """Whether all of it has filled."""
         return self.filled == self.sent.request.quantity
 
+    @property
+    def is_announced(self) -> bool:
+        """Whether the stream speaks of this order and says what the looks say, no more or less.
+
+        Then its next word may be waited for. Where they differ, one of them is late or lies.
+        """
+        said = self._news.said_of(self.sent.order_id)
+        return said is not None and not said.is_final and said.filled_quantity == self.filled
+
+    def wait_for_word(self, seconds: float) -> bool | None:
+        """Wait for what the stream says after the last look: whether it did; None without one."""
+        if not self._news.is_up:
+            return None
+        return self._news.wait(self.sent.order_id, self._heard, seconds)
+
     def look(self) -> bool:
         """Read the order, then its trades; True once it has come to its end.
 
         A read that failed is no news.
         """
+        self._heard = self._news.mark(self.sent.order_id)
         try:
             row = self._broker.order_status(self.sent.order_id)
             fills = fills_of(self.sent.order_id, self._broker.tradebook())

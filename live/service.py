@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 from flask import Flask
 
 from brokers.factory import bucket_of_one, create_broker, order_calls_of_one
+from brokers.order_stream import OrderStream
+from brokers.order_updates import OrderNews
 from brokers.rate_limit import CallLimiter
 from core.contracts import Contracts
 from core.db_state_manager import DatabaseStateManager
@@ -47,7 +49,7 @@ from live.job_runner import JobRunner
 from live.jobs import Job
 from live.lot_guard import LotGuard
 from live.marking import Pricing
-from live.metrics import leads, split_brain
+from live.metrics import leads, split_brain, stream_event
 from live.order_search import OrderSearch
 from live.outbox_relay import LogNotifier, OutboxRelay
 from live.paper_prices import PaperPrices, real_prices
@@ -55,7 +57,7 @@ from live.pre_open import PreOpenCheck
 from live.reconciliation import Reconciler
 from live.recovery import CrashRecoveryManager
 from live.sending import OrderSender
-from live.settings import ServiceSettings
+from live.settings import Gateway, ServiceSettings
 from live.shared_order_calls import SharedOrderCalls
 from live.stop_watch import StopWatch, WatchParts
 from live.trading_hours import TradingHours
@@ -82,9 +84,12 @@ class Service:
     stopping: threading.Event
     leadership: RedisCoordinator
     jobs: JobRunner
+    order_stream: OrderStream | None = None
 
     def start(self) -> None:
         """Recover, then handle alerts; whoever leads does the background work too."""
+        if self.order_stream is not None:
+            self.order_stream.start()
         self.engine.start()
         self.jobs.start()
         self.leadership.start(self.jobs)
@@ -95,6 +100,8 @@ class Service:
         self.jobs.stop(LAST_TURN_S)
         self.leadership.stop()
         self.engine.stop()
+        if self.order_stream is not None:
+            self.order_stream.stop()
         self.store.close()
         self.reads.close()
 
@@ -124,12 +131,14 @@ def build(
         _web_parts(settings, clock, store, reads, threads, stopping),
         close_all=trading.close_all(threads),
         broker_desk=trading.broker_desk(instance),
+        stream_state=trading.stream_state,
     )
     app = create_app(parts)
     leadership = _candidate(settings, clock, store, instance, stopping, leader_pace)
     background = (*trading.jobs(instance), trading.stop_watch_job(threads.in_hand))
     jobs = JobRunner(background, leadership, stopping)
-    return Service(app, threads, store, reads, stopping, leadership, jobs)
+    stream = trading.order_stream
+    return Service(app, threads, store, reads, stopping, leadership, jobs, stream)
 
 
 def _order_calls(redis_url: str | None, processes: int, clock: Clock) -> CallLimiter:
@@ -138,6 +147,13 @@ def _order_calls(redis_url: str | None, processes: int, clock: Clock) -> CallLim
     if redis_url is None:
         return own_part
     return SharedOrderCalls(connect_redis(redis_url), own_part, clock)
+
+
+def _order_stream(gateway: Gateway, news: OrderNews) -> OrderStream | None:
+    """What listens to the gateway, where it is to be listened to."""
+    if gateway.ws_url is None:
+        return None
+    return OrderStream(gateway.ws_url, gateway.api_key, gateway.mode, news, stream_event)
 
 
 def _candidate(
@@ -195,6 +211,8 @@ class _Trading:
         market = settings.market
         self._catalog, self._charges = market.catalog, market.charges
         self._calendar = market.calendar
+        self._news = OrderNews()
+        self.order_stream = _order_stream(gateway, self._news)
         contracts = Contracts(self._calendar, self._catalog)
         self._chooser = ContractChooser(contracts, self._catalog, self._broker)
         self._broker_name = "paper" if gateway.is_paper else "openalgo"
@@ -204,6 +222,12 @@ class _Trading:
             store, self._broker, self._broker_name, self._catalog, contracts, gateway.is_paper
         )
         self._exits = ExitDesk(store, self._broker, self._chooser, self._pause)
+
+    def stream_state(self) -> str | None:
+        """How the gateway's stream of order updates is; None where none is wanted."""
+        if self.order_stream is None:
+            return None
+        return "open" if self._news.is_up else "closed: orders are polled"
 
     def close_all(self, threads: EngineThreads) -> CloseAll:
         """The operator's way out."""
@@ -283,7 +307,8 @@ class _Trading:
         store, broker, clock = self._store, self._broker, self._clock
         sender = OrderSender(store, broker, self._broker_name, clock, owner)
         hours = TradingHours(self._calendar, self._catalog)
-        parts = ExecutorParts(store, sender, broker, self._broker_name, clock, self._wait, hours)
+        name, wait, news = self._broker_name, self._wait, self._news
+        parts = ExecutorParts(store, sender, broker, name, clock, wait, hours, news)
         instruments = self._settings.portfolio_config.instruments
         return IntentCarrier(
             store,

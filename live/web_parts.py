@@ -43,7 +43,8 @@ class WebParts:
     `reads` has connections of its own, so that those who look never keep an alert waiting; alerts
     and orders of the operator use `store`. Without `waiter`, outcomes are waited for by looking.
     Setting `closing` ends the streams, so that a process can stop. `is_recovered` says whether
-    what an earlier process left behind has been looked at.
+    what an earlier process left behind has been looked at. `stream_state` says how the gateway's
+    stream of order updates is, None where there is none.
     """
 
     store: DatabaseStateManager
@@ -59,6 +60,7 @@ class WebParts:
     close_all: CloseAll | None = None
     broker_desk: BrokerDesk | None = None
     is_recovered: Callable[[], bool] = lambda: True
+    stream_state: Callable[[], str | None] = lambda: None
 
     @property
     def instruments(self) -> Collection[str]:

@@ -28,18 +28,31 @@ class Condition(Schema):
     reason = fields.String()
 
 
+class Health(Condition):
+    """How the process is. `order_stream`: whether the gateway tells it of orders by itself."""
+
+    order_stream = fields.String()
+
+
 def health_room(
-    store: DatabaseStateManager, is_recovered: Callable[[], bool], redis: Redis | None
+    store: DatabaseStateManager,
+    is_recovered: Callable[[], bool],
+    redis: Redis | None,
+    stream_state: Callable[[], str | None],
 ) -> Room:
-    """GET /health and /ready. Without Redis all goes on, with the database alone."""
+    """GET /health and /ready. Without Redis all goes on, with the database alone.
+
+    A stream that is closed makes nothing degraded: orders are polled, as with an open one.
+    """
     room = Room("health", __name__, description="Does it run, and may alerts be sent to it")
 
-    @room.get_from("/health", Condition)
+    @room.get_from("/health", Health)
     @room.told(security=[])
     def health() -> Response:
         """The process answers; degraded where it does without Redis."""
-        missing = _redis_problem(redis)
-        return jsonify(status="degraded", reason=missing) if missing else jsonify(status="ok")
+        missing, stream = _redis_problem(redis), stream_state()
+        told = {"status": "degraded", "reason": missing} if missing else {"status": "ok"}
+        return jsonify(told if stream is None else {**told, "order_stream": stream})
 
     @room.get_from("/ready", Condition)
     @room.also_answers(503, Condition)
