@@ -115,7 +115,7 @@ class IntentCarrier:
             return None
         booking = self._booking(intent, legs)
         return self._store.complete_intent(
-            intent.id, booking.events, booking.beside, owner=self._owner
+            intent.id, booking.events, booking.beside, self._owner, reason
         )
 
     def _work(self, intent: Intent, most_passes: int | None) -> Worked:

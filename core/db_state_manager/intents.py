@@ -341,15 +341,17 @@ class Intents(BookStore, Orders):
         events: Sequence[BookedEvent],
         beside: Sequence[LedgerLine] = (),
         owner: str | None = None,
+        reason: str = "",
     ) -> Completion:
         """Book what an intent came to and end it: layers, ledger, audit and outbox at once.
 
-        `beside` is what it earned or cost outside any layer (an unwound leg). Raises Rejected
-        for what the book cannot hold, and for an intent whose orders may still fill; Fenced.
+        `beside` is what it earned or cost outside any layer (an unwound leg), `reason` why it came
+        to less than was meant. Raises Rejected for what the book cannot hold, and for an intent
+        whose orders may still fill; Fenced.
         """
         with self.transaction() as cursor:
             money = lock_money(cursor)
-            return self._complete(cursor, money, intent_id, events, beside, owner)
+            return self._complete(cursor, money, intent_id, events, beside, owner, reason)
 
     def _complete(
         self,
@@ -359,13 +361,14 @@ class Intents(BookStore, Orders):
         events: Sequence[BookedEvent],
         beside: Sequence[LedgerLine],
         owner: str | None,
+        reason: str = "",
     ) -> Completion:
         check_holder(cursor, intent_id, owner)
         intent = _locked(cursor, intent_id)
         if intent.state is IntentState.COMPLETED:
             return Completion(repeated=True)
         _check_settled(cursor, intent_id)
-        if not self._move(cursor, intent_id, IntentState.COMPLETED, ""):
+        if not self._move(cursor, intent_id, IntentState.COMPLETED, reason):
             raise Rejected("INTENT_ENDED", f"intent {intent_id} is {intent.state}")
         book = self._load(cursor, money).book
         booking = Booking(intent.signal_id, intent_id, intent.is_test, self._clock.now())
@@ -375,6 +378,7 @@ class Intents(BookStore, Orders):
         lots = sum(layer.lots for layer in opened) + sum(trade.lots for trade in trades)
         tell_left(cursor, intent, lots, NOTHING_KEPT, booking.at)
         told = {"intent_id": intent_id, "action": intent.action, "events": list(events)}
+        told |= {"reason": reason} if reason else {}
         append_event(cursor, "INTENT_COMPLETED", intent.instrument, told, booking.at)
         return done
 

@@ -96,6 +96,10 @@ def test_an_order_that_was_accepted_and_then_rejected_is_no_position(
         assert done.reason
         assert (desk.held(), desk.layers(instrument)) == ({}, [])
         assert desk.store.intent(intent.id).state is not IntentState.WORKING
+        events = desk.store.events_after(0, 1000)
+        ends = ("INTENT_CANCELLED", "INTENT_COMPLETED")
+        told = [event.payload for event in events if event.kind in ends]
+        assert [(row["intent_id"], row["reason"]) for row in told] == [(intent.id, done.reason)]
 
 
 def test_ten_calls_and_eight_puts_are_eight_and_two(database_url: str, tmp_path: Path) -> None:
