@@ -96,4 +96,4 @@ def test_the_account_is_kept_for_its_curve_and_the_process_shows_that_it_lives(
         assert until(lambda: desk.store.rows("SELECT pid FROM instance_metadata")) == [
             (os.getpid(),)
         ]
-        assert desk.client.get("/ready").status_code == 200
+        until(lambda: desk.client.get("/ready").status_code == 200)
