@@ -127,3 +127,36 @@ def test_a_difference_there_is_whenever_net_quantities_differ(
     assert told == {
         symbol: (mine[symbol], there[symbol]) for symbol in mine if mine[symbol] != there[symbol]
     }
+
+
+ORDERS = st.lists(
+    st.builds(
+        RestingOrder,
+        st.sampled_from(["1", "2", "3"]),
+        st.sampled_from([GOLD, CALL, "RELIANCE"]),
+        st.just("MCX"),
+        st.sampled_from(["BUY", "SELL"]),
+        st.integers(1, 3),
+    ),
+    max_size=3,
+)
+TAGS = st.sets(st.sampled_from([CALL, PUT, GOLD]), max_size=2)
+
+
+@given(LEGS, LEGS, TAGS, ORDERS)
+def test_one_pass_converges_and_the_second_finds_nothing(
+    own: list[HeldLeg], broker: list[HeldLeg], tagged: set[str], orders: list[RestingOrder]
+) -> None:
+    """Whoever books each difference, and cancels each order that is not ours, is done."""
+    before = ours(*own, tagged=" ".join(tagged), order_ids="1")
+    found = compare(before, theirs(*broker, orders=tuple(orders)))
+    orphans = {each.order_id for each in found if each.kind is K.ORPHAN_ORDER}
+    booked = [
+        leg(each.symbol, each.brokers - each.ours)
+        for each in found
+        if each.kind in (K.MISSING, K.EXTRA, K.QUANTITY)
+    ]
+    after = ours(*own, *booked, tagged=" ".join(tagged), order_ids="1")
+    left = tuple(order for order in orders if order.order_id not in orphans)
+    assert compare(after, theirs(*broker, orders=left)) == ()
+    assert compare(before, theirs(*broker, orders=tuple(orders))) == found
