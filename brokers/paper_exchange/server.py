@@ -7,6 +7,7 @@ from decimal import Decimal
 from http import HTTPStatus
 from pathlib import Path
 
+from flask import Flask
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
 from brokers.paper_exchange.api import Limits, create_app
@@ -64,6 +65,17 @@ class Settings:
 
 
 @dataclass(frozen=True, slots=True)
+class Assembled:
+    """An exchange and the application that speaks for it, without a server in front."""
+
+    exchange: PaperExchange
+    app: Flask
+    faults: FaultControl
+    folder: StateFolder
+    apikey: str
+
+
+@dataclass(frozen=True, slots=True)
 class Running:
     """An exchange and the server in front of it, not yet serving."""
 
@@ -85,6 +97,17 @@ class _Handler(WSGIRequestHandler):
 
 def build(settings: Settings) -> Running:
     """Open the state folder and bind the port. Raises ConfigInvalid and OSError."""
+    made = assemble(settings)
+    server = make_server(HOST, settings.port, made.app, threaded=True, request_handler=_Handler)
+    struck = StreamFaults(made.faults.plan)
+    stream = OrderStreamServer(HOST, settings.stream_port, made.apikey, made.exchange, struck)
+    made.exchange.tell(stream.changed)
+    made.folder.announce(server.port, stream.port)
+    return Running(made.exchange, server, stream, made.folder)
+
+
+def assemble(settings: Settings, clock: ExchangeClock | None = None) -> Assembled:
+    """Open the state folder, on a `clock` of the caller's own if there is one."""
     folder = StateFolder(settings.state)
     store = Store(folder.path)
     days = {
@@ -96,7 +119,9 @@ def build(settings: Settings) -> Running:
     touch_ticks = int(store.setting(TOUCH) or 1)
     market = Market(listing, settings.rates, store.prices(), touch_ticks)
     held = store.setting("clock")
-    clock = ExchangeClock(datetime.fromisoformat(held) if held else None, settings.clock_offset_s)
+    if clock is None:
+        begins = datetime.fromisoformat(held) if held else None
+        clock = ExchangeClock(begins, settings.clock_offset_s)
     first_mode = settings.mode if store.setting("mode") is None else None
     exchange = PaperExchange(store, market, clock, settings.opening_inr)
     if first_mode is not None:
@@ -110,12 +135,7 @@ def build(settings: Settings) -> Running:
         faults.set_up_scenario(read_scenario(settings.faults))
     apikey = folder.apikey()
     app = create_app(exchange, apikey, endpoints, faults, clock, settings.limits)
-    server = make_server(HOST, settings.port, app, threaded=True, request_handler=_Handler)
-    struck = StreamFaults(faults.plan)
-    stream = OrderStreamServer(HOST, settings.stream_port, apikey, exchange, struck)
-    exchange.tell(stream.changed)
-    folder.announce(server.port, stream.port)
-    return Running(exchange, server, stream, folder)
+    return Assembled(exchange, app, faults, folder, apikey)
 
 
 def _faults(

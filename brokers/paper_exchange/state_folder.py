@@ -15,7 +15,7 @@ _APIKEY_BYTES = 32
 
 
 class StateFolder:
-    """Locked from the moment it is opened until the process ends, however it ends."""
+    """Locked from when it is opened until it is closed or the process ends, however it ends."""
 
     def __init__(self, path: Path) -> None:
         """Raises ConfigInvalid while another process has it."""
@@ -27,6 +27,10 @@ class StateFolder:
         except BlockingIOError:
             allowed = "a folder that no other paper exchange uses is expected"
             raise ConfigInvalid("state", str(path), allowed) from None
+
+    def close(self) -> None:
+        """Leave it to others."""
+        os.close(self._lock)
 
     def apikey(self) -> str:
         """The key callers must know; made at the first start, readable by the owner alone."""
