@@ -26,6 +26,7 @@ from live.engine import LEFT, InHand, LiveTradingEngine
 from live.exits import Stopping
 from live.logs import correlated
 from live.metrics import signal_finished
+from live.sending import RESOLVE_WINDOW_S
 
 _LOOK_S = 0.05
 _LOG = logging.getLogger(__name__)
@@ -37,7 +38,7 @@ Recover = Callable[[str], None]
 class Pace:
     """How often and how long, in seconds. A lease is renewed twice before it would end.
 
-    `resolve_window_s`: a send without an answer may still reach the broker for so long.
+    `resolve_window_s`: an order may reach the broker for so long after it was written down.
     `checks_pre_open` is off where a test counts every call to the broker.
     """
 
@@ -46,7 +47,7 @@ class Pace:
     sweep_s: float = 2.0
     first_recovery_s: float = 10.0
     last_work_s: float = 20.0
-    resolve_window_s: float = 120.0
+    resolve_window_s: float = RESOLVE_WINDOW_S
     reconcile_s: float = 60.0
     equity_s: float = 60.0
     checks_pre_open: bool = True

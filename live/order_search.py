@@ -21,7 +21,7 @@ from core.errors import PortfolioError, Rejected, Retryable
 from core.ist import as_ist
 from core.ports import Clock
 from live.order_watch import OrderWatch
-from live.sending import OrderSender, tag_of
+from live.sending import RESOLVE_WINDOW_S, OrderSender, tag_of
 
 _SESSION_STARTS = timedelta(hours=3)
 _DAY = timedelta(days=1)
@@ -36,9 +36,9 @@ class OrderSearch:
         sender: OrderSender,
         broker: Broker,
         clock: Clock,
-        resolve_window_s: float = 120.0,
+        resolve_window_s: float = RESOLVE_WINDOW_S,
     ) -> None:
-        """`resolve_window_s` is how long the gateway may still be at work on a send."""
+        """`resolve_window_s` is how long after it was written down an order may arrive."""
         self._store = store
         self._sender = sender
         self._broker = broker

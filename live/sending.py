@@ -35,7 +35,9 @@ __all__ = ["ORDER_UNKNOWN", "OrderSender", "SentOrder", "request_of", "tag_of"]
 CALLED_OFF = "ENTRY_CALLED_OFF"
 
 # Longer than the broker's limiter may let an order wait, and far shorter than a send is looked for.
-_SEND_WITHIN_S = 10.0
+SEND_WITHIN_S = 10.0
+# The gateway waits 120 s for its broker: no order arrives later than so long after it was recorded.
+RESOLVE_WINDOW_S = 120.0 + SEND_WITHIN_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +170,7 @@ class OrderSender:
         """Raise unless an order that was written down may leave now."""
         self.check_allowed(intent, leg)
         self._store.check_owner(intent.id, self._owner)
-        if self._clock.monotonic() - began_s > _SEND_WITHIN_S:
+        if self._clock.monotonic() - began_s > SEND_WITHIN_S:
             raise Retryable("this process was held up after the order was written down")
 
     def _end(self, row: int, state: OrderState, reason: str) -> None:

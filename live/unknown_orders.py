@@ -21,6 +21,7 @@ from core.db_state_manager.records import Intent, Leg, OrderRow
 from core.db_state_manager.states import OrderState
 from core.errors import PortfolioError, Rejected
 from core.ports import Clock
+from live.sending import RESOLVE_WINDOW_S
 
 _DAY = timedelta(days=1)
 _LEASE_S = 15.0
@@ -72,9 +73,9 @@ class UnknownOrders:
         broker: Broker,
         clock: Clock,
         owner: str,
-        resolve_window_s: float = 120.0,
+        resolve_window_s: float = RESOLVE_WINDOW_S,
     ) -> None:
-        """`resolve_window_s` is how long the gateway may still be at work on a send."""
+        """`resolve_window_s` is how long after it was written down an order may arrive."""
         self._store = store
         self._broker = broker
         self._clock = clock
