@@ -200,6 +200,7 @@ ORDER_FROM: Mapping[OrderState, tuple[OrderState, ...]] = {
         OrderState.INTENDED,
         OrderState.SENT,
         OrderState.WORKING,
+        OrderState.PARTIALLY_FILLED,
         OrderState.UNKNOWN,
     ),
     OrderState.UNKNOWN: (
