@@ -241,7 +241,9 @@ class SimpleLimitExecutor:
         return bool(has_word)
 
     def _watch(self, sent: SentOrder, filled: int = 0) -> OrderWatch:
-        return OrderWatch(self._store, self._broker, sent, filled, self._news)
+        """A doubtful end is believed before the time for it is over: what is unknown stops more."""
+        in_doubt = int(self._ladder.settle_s / self._ladder.poll_s / 2)
+        return OrderWatch(self._store, self._broker, sent, filled, self._news, in_doubt)
 
     def _follow(
         self,

@@ -1,15 +1,17 @@
 """A resting order is exposure: it is looked at until its end is sure, and silence is no end.
 
 What filled is the sum of the trade book's rows. An order is filled when the trade book holds all
-of it, and cancelled or rejected when two looks agree on that and on what had filled. The gateway's
-stream of updates says when to look, and nothing else of it is believed.
+of it, and cancelled or rejected when two looks agree on that and on what had filled. A live broker
+does not say how much that is: while its position book shows that the trade book lags behind, more
+looks are taken. The gateway's stream of updates says when to look, and nothing else of it is
+believed.
 """
 
 from dataclasses import replace
 from decimal import Decimal
 
 from brokers.fills import fills_of
-from brokers.messages import OrderRow, OrderStatus
+from brokers.messages import OrderRow, OrderStatus, Product
 from brokers.order_updates import OrderNews
 from brokers.port import Broker
 from core.db_state_manager import DatabaseStateManager
@@ -34,14 +36,19 @@ class OrderWatch:
         sent: SentOrder,
         filled: int = 0,
         news: OrderNews | None = None,
+        looks_in_doubt: int = _LOOKS_BEFORE_BELIEF,
     ) -> None:
-        """`filled` is what of it had been booked before; `news` are the stream's updates."""
+        """`filled` is what of it had been booked before; `news` are the stream's updates.
+
+        After `looks_in_doubt` an end is believed though the trade book seems to lag behind.
+        """
         self._store = store
         self._broker = broker
         self._news = OrderNews() if news is None else news
         self._heard = self._news.mark(sent.order_id)
         self._seen: tuple[OrderStatus, int] | None = None
         self._looks = 0
+        self._looks_in_doubt = looks_in_doubt
         self.sent = sent
         self.filled = filled
         self.ended = False
@@ -101,4 +108,27 @@ class OrderWatch:
         self._looks = self._looks + 1 if seen == self._seen else 1
         self._seen = seen
         is_whole = row.filled_quantity in (None, self.filled)
-        return row.status in _ENDS and is_whole and self._looks >= _LOOKS_BEFORE_BELIEF
+        if row.status not in _ENDS or not is_whole or self._looks < _LOOKS_BEFORE_BELIEF:
+            return False
+        return self._looks >= self._looks_in_doubt or not self._lags_behind(row)
+
+    def _lags_behind(self, row: OrderRow) -> bool:
+        """Whether the position book shows another quantity of the contract than our fills do."""
+        if row.filled_quantity is not None:
+            return False
+        contract = self.sent.request.contract
+        try:
+            positions = self._broker.positionbook()
+        except (Rejected, Retryable):
+            return True
+        there = sum(
+            each.quantity
+            for each in positions
+            if each.contract == contract and each.product in (None, Product.NRML)
+        )
+        ours = sum(
+            leg.quantity
+            for leg in self._store.held_by_fills()
+            if leg.contract == (contract.symbol, contract.exchange)
+        )
+        return there != ours

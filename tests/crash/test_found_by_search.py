@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from brokers.messages import GatewayMode
 from tests.fixtures.inner_exchange import LONGEST_JOURNEY_S, Journey
 from tests.fixtures.rules import GOLD
 from tests.fixtures.trading_invariants import check
@@ -18,6 +19,13 @@ from tests.fixtures.trading_world import TradingWorld, open_world
 def world(database_url: str, tmp_path: Path) -> Iterator[TradingWorld]:
     """An account that trades Gold Mini."""
     with open_world(database_url, tmp_path / "paper", GOLD) as opened:
+        yield opened
+
+
+@pytest.fixture
+def live_world(database_url: str, tmp_path: Path) -> Iterator[TradingWorld]:
+    """The same at a live broker, whose orders do not tell how much of them filled."""
+    with open_world(database_url, tmp_path / "paper", GOLD, GatewayMode.LIVE) as opened:
         yield opened
 
 
@@ -51,3 +59,35 @@ def test_an_order_that_left_late_and_travelled_long_is_not_sent_again(
     check(world)
     calm_down(world)
     assert len(world.exchange.orders()) == 1
+
+
+@pytest.mark.parametrize("ends", ["cancelled", "rejected"])
+@pytest.mark.parametrize("lie", ["books_empty", "books_stale"])
+def test_what_filled_is_not_forgotten_where_the_trade_book_lags_behind(
+    live_world: TradingWorld, lie: str, ends: str
+) -> None:
+    """Two looks agreed that an order had ended, and on a trade book that did not show it yet."""
+    world = live_world
+    half = [{"fraction": "0.5"}, {"ends": ends, "after_s": 1}]
+    world.exchange.go_wrong("partial_fill", pieces=half, times=1)
+    world.exchange.go_wrong(lie, endpoint="tradebook", times=4)
+    world.journal(world.entry_alert())
+    world.do(Process.work)
+    check(world)
+    calm_down(world)
+    (layer,) = world.store.load_book()[GOLD].layers
+    assert {layer.symbol: layer.lots} == world.exchange.net()
+
+
+def test_a_position_of_somebody_else_holds_no_order_up_for_ever(live_world: TradingWorld) -> None:
+    """The position book contradicts our fills for good: that costs looks, and no exit."""
+    world = live_world
+    world.journal(world.entry_alert())
+    world.do(Process.work)
+    world.trade_by_hand(closing=False, lots=2, legs=1)
+    world.exchange.go_wrong("rejected_after_accept", times=2)
+    world.journal(world.exit_alert(None))
+    world.do(Process.work)
+    world.do(Process.work)
+    check(world)
+    assert world.store.load_book()[GOLD].layers == []
