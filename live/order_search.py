@@ -4,7 +4,7 @@ A process that died around a send, and a reply that was lost, leave the same row
 live. The broker's books tell, because the ids that they held before the send are in the row. One
 order that is new there and equal to ours is ours. None, once the gateway can no longer be waiting
 for its broker, means that it never arrived. Several are for a person. A read that failed is not an
-answer, and books of another session are none either.
+answer; books of another session, or without the orders that they held before, are none either.
 """
 
 from collections.abc import Sequence
@@ -64,7 +64,7 @@ class OrderSearch:
         """Adopt the order, or end one that never arrived; else why neither can be done."""
         now = self._clock.now()
         try:
-            found = self._candidates(intent, leg, order)
+            found, shown = self._candidates(intent, leg, order)
         except (Rejected, Retryable) as error:
             return f"the broker's books cannot be read: {error}"
         if len(found) > 1:
@@ -76,12 +76,19 @@ class OrderSearch:
             return f"{_told(leg, order)}: the books of its session are gone"
         if now - order.created_at < self._window:
             return f"{_told(leg, order)} is not in the broker's books yet"
+        if gone := set(order.known_order_ids) - shown:
+            return f"{_told(leg, order)}: nor do the broker's books show {min(gone)} any more"
         reason = f"it never arrived: not in the books after {self._window.total_seconds():g} s"
         self._store.move_order(order.id, OrderState.CANCELLED, reason)
         return None
 
-    def _candidates(self, intent: Intent, leg: Leg, order: OrderRow) -> Sequence[str]:
-        """The ids, new since the send and not of another order of ours, that may be it."""
+    def _candidates(
+        self, intent: Intent, leg: Leg, order: OrderRow
+    ) -> tuple[Sequence[str], set[str]]:
+        """The ids, new since the send and not of another order of ours, that may be it.
+
+        And every id that the order book shows.
+        """
         listed, traded = self._broker.orderbook(), self._broker.tradebook()
         tag = tag_of(intent.id, leg.place)
         matches = {row.order_id for row in listed if _is_like(row, leg, order, tag)}
@@ -93,7 +100,7 @@ class OrderSearch:
         }
         new = matches.difference(order.known_order_ids)
         since = order.trading_day - _DAY
-        return sorted(new - self._store.named_order_ids(order.broker, since, new))
+        return sorted(new - self._store.named_order_ids(order.broker, since, new)), shown
 
     def _withdraw(self, intent: Intent, leg: Leg, order: OrderRow) -> str | None:
         """Ask once more for the end of an order that came to none; None once it has ended."""

@@ -61,6 +61,22 @@ def test_an_order_that_left_late_and_travelled_long_is_not_sent_again(
     assert len(world.exchange.orders()) == 1
 
 
+def test_books_that_have_lost_what_they_held_prove_nothing(world: TradingWorld) -> None:
+    """A filled order was taken for one that never arrived, because the book was empty just then."""
+    world.journal(world.entry_alert())
+    world.do(Process.work)
+    world.trend_goes_on()
+    world.exchange.go_wrong("reply_lost", endpoint="placeorder", times=1)
+    world.journal(world.entry_alert())
+    world.do(Process.work)
+    world.clock.wait(world.around.window_s + 1)
+    world.exchange.go_wrong("books_empty", times=4)
+    world.do(Process.sweep)
+    check(world)
+    calm_down(world)
+    assert [layer.layer for layer in world.store.load_book()[GOLD].layers] == [1, 2]
+
+
 @pytest.mark.parametrize("ends", ["cancelled", "rejected"])
 @pytest.mark.parametrize("lie", ["books_empty", "books_stale"])
 def test_what_filled_is_not_forgotten_where_the_trade_book_lags_behind(
