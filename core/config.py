@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
+from itertools import pairwise
 from typing import Any
 
 from core.errors import ConfigInvalid
@@ -201,6 +202,7 @@ class ExecutionConfig:
     A pass goes from the touch in `steps` of `interval_s`, within `cap_pct` or `cap_ticks`,
     whichever is more. `improvement` counts for `improve_by` ticks and percent. Exits repeat passes
     with one of `exit_caps_pct` after the other. After a cancel an end is awaited for `settle_s`.
+    An entry that is chased at the end of the day may pay `eod_cap_pct`.
     """
 
     executor: ExecutorKind = choice(ExecutorKind.PROGRESSIVE)
@@ -222,6 +224,36 @@ class ExecutionConfig:
     second_leg_s: Decimal = number("20", low="1", high="300", unit="s")
     second_leg_cap_pct: Decimal = number("1", above="0", high="20", unit="% of the touch")
     naked_alarm_min: Decimal = number("5", low="1", high="240", unit="minutes")
+    eod_cap_pct: Decimal = number("0.5", above="0", high="5", unit="% of the touch")
+
+
+@dataclass(frozen=True, slots=True)
+class EodConfig:
+    """The end of the day, in seconds before that day's close.
+
+    The Scout reports from `scout_s` on; its latest alert, no older than `fresh_s`, is judged at
+    `judge_s`, the order goes out at `order_s`, is chased from `chase_s` on, and at `end_s` an entry
+    ends with what it has.
+    """
+
+    enabled: bool = flag(True)
+    scout_s: Decimal = number("900", low="60", high="7200", unit="s before the close")
+    judge_s: Decimal = number("45", low="2", high="600", unit="s before the close")
+    order_s: Decimal = number("30", low="2", high="600", unit="s before the close")
+    chase_s: Decimal = number("15", low="1", high="600", unit="s before the close")
+    end_s: Decimal = number("5", low="0", high="600", unit="s before the close")
+    fresh_s: Decimal = number("90", low="5", high="600", unit="s")
+
+    def __post_init__(self) -> None:
+        """The times must follow each other. Raises `ConfigInvalid`."""
+        named = ("scout_s", "judge_s", "order_s", "chase_s", "end_s")
+        for earlier, later in pairwise(named):
+            if getattr(self, later) >= getattr(self, earlier):
+                raise ConfigInvalid(
+                    f"eod.{later}",
+                    str(getattr(self, later)),
+                    f"less than {earlier} ({getattr(self, earlier)})",
+                )
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,6 +285,7 @@ class InstrumentConfig:
     trading: TradingConfig = field(default_factory=TradingConfig)
     strategy: StrategyConfig = field(default_factory=StrategyConfig)
     execution: ExecutionConfig = field(default_factory=ExecutionConfig)
+    eod: EodConfig = field(default_factory=EodConfig)
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,6 +317,7 @@ class PortfolioConfig:
     stop_watch: StopWatchConfig = field(default_factory=StopWatchConfig)
     execution: ExecutionConfig = field(default_factory=ExecutionConfig)
     background: BackgroundConfig = field(default_factory=BackgroundConfig)
+    eod: EodConfig = field(default_factory=EodConfig)
     instruments: Mapping[str, InstrumentConfig] = field(default_factory=dict)
 
     @classmethod
@@ -293,9 +327,10 @@ class PortfolioConfig:
         """Read a parsed portfolio_config.json over the instruments' shipped defaults.
 
         `defaults` holds, by instrument name, the `trading` and `strategy` blocks of the catalogue;
-        an instrument that it does not name is refused. The `execution` block holds for each
-        instrument that has none of its own. Raises `ConfigInvalid`.
+        an instrument that it does not name is refused. The `execution` and `eod` blocks hold for
+        each instrument, name by name, that has none of its own. Raises `ConfigInvalid`.
         """
-        common = settings.get("execution", {}) if isinstance(settings, Mapping) else {}
-        by_name = {name: {**given, "execution": common} for name, given in defaults.items()}
+        given = settings if isinstance(settings, Mapping) else {}
+        common = {block: given.get(block, {}) for block in ("execution", "eod")}
+        by_name = {name: {**own, **common} for name, own in defaults.items()}
         return read_settings(cls, settings, {"instruments": by_name})

@@ -86,7 +86,10 @@ class MarketDataSignal:
 
 @dataclass(frozen=True, slots=True)
 class EODMonitorSignal:
-    """The Scout's view of the unfinished last bar: condition states and indicator values."""
+    """The Scout's view of the unfinished last bar: condition states and indicator values.
+
+    `sent_at` is when it says it was sent; an alert without a `bar_time` has that as its bar time.
+    """
 
     instrument: str
     price: Decimal
@@ -96,6 +99,7 @@ class EODMonitorSignal:
     in_position: bool | None = None
     pyramid_count: int | None = None
     seq: int | None = None
+    sent_at: datetime | None = None
 
 
 @dataclass(slots=True)

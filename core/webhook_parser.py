@@ -110,8 +110,10 @@ def fingerprint(alert: Alert) -> str:
     """What makes two deliveries the same alert: its own content, never its arrival.
 
     Instrument, type, position and bar time; for the end-of-day monitor, which reports many times
-    in one bar, its sequence number stands in the position's place.
+    in one bar, its sequence number stands in the position's place, or without one the time at
+    which it was sent in the bar's.
     """
+    moment = alert.bar_time
     match alert:
         case Signal():
             kind, which = alert.type, layer_name(alert.layer)
@@ -119,7 +121,9 @@ def fingerprint(alert: Alert) -> str:
             kind, which = SignalType.MARKET_DATA, "-"
         case EODMonitorSignal():
             kind, which = SignalType.EOD_MONITOR, "-" if alert.seq is None else str(alert.seq)
-    return "/".join((alert.instrument, kind, which, as_ist(alert.bar_time).isoformat()))
+            if alert.seq is None and alert.sent_at is not None:
+                moment = alert.sent_at
+    return "/".join((alert.instrument, kind, which, as_ist(moment).isoformat()))
 
 
 def kind_of(alert: Alert) -> SignalType:
@@ -318,6 +322,7 @@ def _alert(kind: SignalType, loaded: Mapping[str, Any]) -> Alert:
             in_position=loaded["in_position"],
             pyramid_count=loaded["pyramid_count"],
             seq=seq,
+            sent_at=loaded.get("timestamp"),
         )
     return Signal(
         type=kind,

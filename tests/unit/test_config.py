@@ -30,6 +30,7 @@ from tests.fixtures.rules import BANK, DEFAULTS, GOLD, base_entry, config, depos
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "portfolio_config.example.json"
 TRADING, STRATEGY = f"instruments.{BANK}.trading.", f"instruments.{BANK}.strategy."
+ENDS = ("eod.", f"instruments.{BANK}.eod.")
 EXECUTIONS = ("execution.", f"instruments.{BANK}.execution.")
 
 # path, default, lowest, highest, just below, just above. An open lower end is written as the
@@ -81,6 +82,19 @@ NUMBERS += [
         ("second_leg_s", "20", "1", "300", "0.99", "300.01"),
         ("second_leg_cap_pct", "1", "0.01", "20", "0", "20.01"),
         ("naked_alarm_min", "5", "1", "240", "0.99", "240.01"),
+        ("eod_cap_pct", "0.5", "0.01", "5", "0", "5.01"),
+    )
+]
+NUMBERS += [
+    (block + name, default, low, high, below, above)
+    for block in ENDS
+    for name, default, low, high, below, above in (
+        ("scout_s", "900", "60", "7200", "59.99", "7200.01"),
+        ("judge_s", "45", "30.01", "600", "1.99", "600.01"),
+        ("order_s", "30", "15.01", "44.99", "1.99", "600.01"),
+        ("chase_s", "15", "5.01", "29.99", "0.99", "600.01"),
+        ("end_s", "5", "0", "14.99", "-0.01", "600.01"),
+        ("fresh_s", "90", "5", "600", "4.99", "600.01"),
     )
 ]
 RATIOS = [
@@ -118,6 +132,7 @@ SWITCHES = [
     ("peel_off.enabled", False),
     (f"instruments.{BANK}.enabled", True),
     (TRADING + "use_roc_filter", False),
+    *((block + "enabled", True) for block in ENDS),
 ]
 CHOICES: list[tuple[str, StrEnum]] = [
     ("equity_basis", EquityBasis.OPEN),
@@ -335,6 +350,39 @@ def test_each_instrument_starts_from_its_own_defaults() -> None:
     assert found[BANK].strategy.adx_threshold == 25.0
     assert found[GOLD].strategy.adx_threshold == 15.0
     assert [found[name].strategy.timeframe_min for name in (BANK, GOLD)] == [75, 60]
+
+
+@pytest.mark.parametrize("block", ENDS)
+@pytest.mark.parametrize(
+    ("name", "seconds", "before"),
+    [
+        ("judge_s", 900, "scout_s (60)"),
+        ("order_s", 45, "judge_s (45)"),
+        ("chase_s", 30, "order_s (30)"),
+        ("end_s", 15, "chase_s (15)"),
+    ],
+)
+def test_the_moments_of_a_days_end_follow_each_other(
+    block: str, name: str, seconds: int, before: str
+) -> None:
+    settings: Any = {name: min(seconds, 600)}
+    if name == "judge_s":
+        settings["scout_s"] = 60
+    for inner in reversed(block.rstrip(".").split(".")):
+        settings = {inner: settings}
+    with pytest.raises(ConfigInvalid) as error:
+        PortfolioConfig.from_mapping(settings, DEFAULTS)
+    assert error.value.path == f"eod.{name}"
+    assert error.value.allowed == f"less than {before}"
+
+
+def test_one_instrument_may_do_without_an_end_of_day() -> None:
+    found = PortfolioConfig.from_mapping(
+        {"eod": {"judge_s": 50}, "instruments": {GOLD: {"eod": {"enabled": False}}}}, DEFAULTS
+    )
+    ends = {name: instrument.eod for name, instrument in found.instruments.items()}
+    assert (ends[BANK].enabled, ends[BANK].judge_s) == (True, Decimal(50))
+    assert (ends[GOLD].enabled, ends[GOLD].judge_s) == (False, Decimal(50))
 
 
 def test_the_shipped_instruments_have_the_designs_figures() -> None:
