@@ -33,19 +33,31 @@ class PyramidGateController:
 
         Without a base layer or any layer, what is measured from it fails unmeasured.
         """
-        base = held.layer(1)
-        last = held.layers[-1] if held.layers else None
         open_pnl = given.open_pnl or ZERO
         verdicts = [
-            GateVerdict("base_layer_open", base is not None, None, None),
-            self._profit(signal, base),
-            self._spacing(signal, last),
+            *self._chart(signal, held),
             GateVerdict("open_pnl_positive", open_pnl > ZERO, open_pnl, ZERO),
             *self._account(given, size),
         ]
         if self._trading.use_roc_filter:
             verdicts.append(self._momentum(signal))
         return tuple(verdicts)
+
+    def judge_chart(self, signal: Signal, held: InstrumentBook) -> tuple[GateVerdict, ...]:
+        """What the chart and the layers alone say of an add, before it has a size."""
+        verdicts = self._chart(signal, held)
+        if self._trading.use_roc_filter:
+            return (*verdicts, self._momentum(signal))
+        return verdicts
+
+    def _chart(self, signal: Signal, held: InstrumentBook) -> tuple[GateVerdict, ...]:
+        base = held.layer(1)
+        last = held.layers[-1] if held.layers else None
+        return (
+            GateVerdict("base_layer_open", base is not None, None, None),
+            self._profit(signal, base),
+            self._spacing(signal, last),
+        )
 
     def _profit(self, signal: Signal, base: Position | None) -> GateVerdict:
         """Points gained since the base entry, beyond `min_profit_r` x R in points."""
