@@ -144,6 +144,14 @@ class WatchAlarm(StrEnum):
     STOP_PASSED = "STOP_PASSED"
 
 
+class EodPhase(StrEnum):
+    """How far the end of an instrument's day has come."""
+
+    JUDGED = "judged"
+    ORDERED = "ordered"
+    ENDED = "ended"
+
+
 ACTIVE_INTENTS = (
     IntentState.RESERVED,
     IntentState.WORKING,

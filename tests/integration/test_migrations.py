@@ -50,6 +50,7 @@ ENUMS = {
     "capital_transactions_kind_check": states.LedgerKind,
     "trading_controls_state_check": states.ControlState,
     "watch_alarms_code_check": states.WatchAlarm,
+    "eod_runs_phase_check": states.EodPhase,
 }
 
 
