@@ -1,9 +1,10 @@
 """An exit is repeated until it is filled: pass after pass, each allowed to pay more than the last.
 
 Which pass is next follows from the orders that the leg has had, so that a process which takes over
-goes on where the other one stopped. Only the operator's stop, an unknown order and a broker that
-holds nothing to close end it early. What no pass could fill while the calendar says closed is held
-until it opens and tried again now and then all the same: the calendar does not know every session.
+goes on where the other one stopped; near the close that it was ordered for, it is the widest one.
+Only the operator's stop, an unknown order and a broker that holds nothing to close end it early.
+What no pass could fill while the calendar says closed is held until it opens and tried again now
+and then all the same: the calendar does not know every session.
 """
 
 from collections.abc import Callable
@@ -50,6 +51,8 @@ class ExitChaser:
         stage = told = self._first_stage(intent, leg)
         passes = refusals = 0
         while True:
+            was_near = self._legs.closing.is_near(intent)
+            stage = self._last_stage if was_near else stage
             began_s = self._clock.monotonic()
             worked = self._legs.work(intent, leg, quantity, self._chase.caps[stage])
             passes += 1
@@ -65,7 +68,8 @@ class ExitChaser:
                 return Worked(Outcome.CHASING, worked.quantity, worked.reason)
             rested = self._clock.monotonic() - began_s >= self._chase.refused_pause_s
             refusals = 0 if rested else refusals + 1
-            self._wait(self._chase.pause_after(refusals))
+            if was_near or not self._legs.closing.is_near(intent):
+                self._wait(self._chase.pause_after(refusals))
 
     @property
     def _last_stage(self) -> int:

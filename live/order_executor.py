@@ -28,6 +28,7 @@ from core.db_state_manager.states import (
 )
 from core.errors import Halted, OutcomeUnknown, PortfolioError, Rejected, Retryable
 from core.ports import Clock
+from live.closing_time import ClosingTime
 from live.ladder import Ladder, is_better
 from live.order_watch import OrderWatch
 from live.position_guard import NothingThere, PositionGuard
@@ -110,6 +111,7 @@ class SimpleLimitExecutor:
         self._entry_patience = timedelta(seconds=entry_patience_s)
         self._news = OrderNews() if news is None else news
         self._anchors: dict[int, Decimal] = {}
+        self.closing = ClosingTime(store, clock)
 
     def work(
         self, intent: Intent, leg: Leg, quantity: int, cap_fraction: Decimal | None = None
@@ -180,6 +182,8 @@ class SimpleLimitExecutor:
             return "the rest of the entry was called off"
         if self._clock.now() - intent.created_at > self._entry_patience:
             return f"the entry is older than {self._entry_patience.total_seconds():g} s"
+        if self.closing.is_over(intent, leg):
+            return "the market is about to close"
         return ""
 
     def _begin(
@@ -202,12 +206,17 @@ class SimpleLimitExecutor:
     def _improve(
         self, intent: Intent, leg: Leg, watch: OrderWatch, start: _Start, ladder: Ladder
     ) -> None:
-        """Watch the order, and give it a better price on the clock, until it or the time ends."""
+        """Watch the order, and give it a better price on the clock, until it or the time ends.
+
+        A pass ends as well when it becomes time to hurry: the next one may pay more.
+        """
         began = self._clock.monotonic()
-        step = 0
+        step, was_near = 0, self.closing.is_near(intent)
         while not watch.look():
             due = int((self._clock.monotonic() - began) / ladder.step_s)
             if due > ladder.steps or self.is_over(intent, leg):
+                return
+            if not was_near and self.closing.is_near(intent):
                 return
             if due > step:
                 step = due

@@ -28,7 +28,13 @@ class EntryLegs:
     wait: Callable[[float], None]
 
     def first(self, intent: Intent, leg: Leg) -> Worked:
-        """One pass; what that filled in part is chased within the entry's bounds, or kept."""
+        """One pass; what that filled in part is chased within the entry's bounds, or kept.
+
+        At the end of the day the rest is chased, whatever the settings say, as long as there is
+        time before the close.
+        """
+        if self.legs.closing.binds(intent):
+            return self._before_the_close(intent, leg)
         worked = self.legs.work(intent, leg, leg.quantity)
         if self.config.partial_fill is PartialFill.KEEP:
             return worked
@@ -40,7 +46,7 @@ class EntryLegs:
     def second(self, intent: Intent, leg: Leg, quantity: int) -> Worked:
         """One pass; then, where it is to be completed, more of them within its own bounds."""
         worked = self.legs.work(intent, leg, quantity)
-        if self.config.second_leg is SecondLeg.UNWIND:
+        if self.config.second_leg is SecondLeg.UNWIND and not self.legs.closing.binds(intent):
             return worked
         until_s = self.clock.monotonic() + float(self.config.second_leg_s)
         cap = fraction(self.config.second_leg_cap_pct)
@@ -57,6 +63,17 @@ class EntryLegs:
             return 0
         lot = leg.quantity // leg.lots
         return quantity // lot * lot
+
+    def _before_the_close(self, intent: Intent, leg: Leg) -> Worked:
+        """Pass after pass, at once with the wider cap when the close comes near."""
+        wider = fraction(self.config.eod_cap_pct)
+        while True:
+            was_near = self.legs.closing.is_near(intent)
+            worked = self.legs.work(intent, leg, leg.quantity, wider if was_near else None)
+            if worked.outcome in _ENDS or not self._goes_on(intent, leg, worked):
+                return worked
+            if was_near or not self.legs.closing.is_near(intent):
+                self.wait(_PAUSE_S)
 
     def _goes_on(self, intent: Intent, leg: Leg, worked: Worked) -> bool:
         return not worked.halted and not self.legs.is_over(intent, leg)
