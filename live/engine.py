@@ -13,6 +13,7 @@ from decimal import Decimal
 
 from core.db_state_manager import DatabaseStateManager
 from core.db_state_manager.decision_rights import SUPERSEDED
+from core.db_state_manager.end_of_day import EodOrder
 from core.db_state_manager.intents import (
     DecisionRequest,
     Reservation,
@@ -118,7 +119,7 @@ class LiveTradingEngine:
 
     def _on_exit(self, hand: InHand, leave: Signal) -> Ended:
         self._follow(leave.instrument, leave.price)
-        request = self._request(hand, leave.instrument, IntentSource.SIGNAL)
+        request = self._request(hand, leave.instrument, IntentSource.SIGNAL, self._of_eod(hand))
         while True:
             was_entered = self._exits.entry_in_the_way(leave.instrument, leave.layer)
             reservation = self._exits.reserve(request, lambda book: self._maker.decide(leave, book))
@@ -199,10 +200,13 @@ class LiveTradingEngine:
         ahead = self._from_the_future(entry.bar_time)
         if ahead is not None:
             return ahead
+        order = self._of_eod(hand)
+        if order is not None and self._clock.now() >= order.ends_at:
+            return _ended(SignalStatus.EXPIRED, "CLOSE_CAME_FIRST", "the day ended before it began")
         self._follow(entry.instrument, entry.price)
         while True:
             try:
-                reservation = self._reserve_entry(hand, entry)
+                reservation = self._reserve_entry(hand, entry, order)
             except Retryable as error:
                 late = self._expired(hand, str(error))
                 if late is not None:
@@ -220,7 +224,9 @@ class LiveTradingEngine:
             return _refused(decision)
         return self._carried_out(hand, reservation)
 
-    def _reserve_entry(self, hand: InHand, entry: Signal) -> Reservation:
+    def _reserve_entry(
+        self, hand: InHand, entry: Signal, order: EodOrder | None = None
+    ) -> Reservation:
         """Decide on an entry with what the broker says now. Raises Retryable."""
         why = self._entries.forbidden(entry.instrument)
         prepared: Prepared | None = None
@@ -229,7 +235,7 @@ class LiveTradingEngine:
                 prepared = self._entries.prepare(entry.instrument)
             except (Rejected, Halted) as error:
                 why = Refused(DecisionCode.ENTRIES_BLOCKED, str(error))
-        request = self._request(hand, entry.instrument, IntentSource.SIGNAL)
+        request = self._request(hand, entry.instrument, IntentSource.SIGNAL, order)
         if prepared is None:
             refused = why or Refused(DecisionCode.ENTRIES_BLOCKED, "nothing could be prepared")
             return self._store.decide_and_reserve(
@@ -259,11 +265,23 @@ class LiveTradingEngine:
         reason = f"its bar of {bar_time.isoformat()} is in the future"
         return _ended(SignalStatus.BLOCKED, "BAR_IN_FUTURE", reason)
 
-    def _request(self, hand: InHand, instrument: str, source: IntentSource) -> DecisionRequest:
+    def _of_eod(self, hand: InHand) -> EodOrder | None:
+        """What binds this delivery of an alert if the end of the day asked for it."""
+        order = self._store.eod_order(hand.claimed.id)
+        return order if order is not None and order.attempts == hand.claimed.attempts else None
+
+    def _request(
+        self,
+        hand: InHand,
+        instrument: str,
+        source: IntentSource,
+        order: EodOrder | None = None,
+    ) -> DecisionRequest:
         return DecisionRequest(
             instrument,
-            source,
+            source if order is None else IntentSource.EOD,
             signal_id=hand.claimed.id,
+            epoch=None if order is None else order.epoch,
             is_test=self._is_test,
             owner=hand.owner,
             lease_s=hand.lease_s,

@@ -8,6 +8,7 @@ import os
 import socket
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from flask import Flask
@@ -23,6 +24,7 @@ from core.db_state_manager.records import Journalled
 from core.decision import DecisionMaker
 from core.ports import Clock
 from core.redis_coordinator import LeaderPace, RedisCoordinator, Watcher
+from core.eod_executor import EodExecutor
 from live.access import open_access
 from live.adopting import Adopter
 from live.api.webhook import polling
@@ -67,6 +69,7 @@ from live.web_parts import WebParts, WebSettings
 
 ENGINE_SLOTS = 8
 LAST_TURN_S = 5.0
+EOD_EVERY_S = 1.0
 PACE = Pace()
 _READING_CONNECTIONS = 4
 
@@ -257,6 +260,12 @@ class _Trading:
         window_s = self._pace.resolve_window_s
         unknown = UnknownOrders(self._store, self._broker, self._clock, owner, window_s)
         return BrokerDesk(self._broker_name, self._reconciler, adopter, unknown, self._lot_guard)
+
+    def eod_job(self, kick: Callable[[], None]) -> Job:
+        """The end of each instrument's day; `kick` says that something was journalled."""
+        config = self._settings.portfolio_config
+        eod = EodExecutor(self._store, config, self._catalog, self._calendar, self._clock, kick)
+        return Job("end of day", EOD_EVERY_S, eod.run)
 
     def engine(self) -> LiveTradingEngine:
         """The engine of this process."""

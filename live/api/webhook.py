@@ -8,7 +8,7 @@ import logging
 import re
 import time
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from http import HTTPStatus
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
@@ -19,7 +19,7 @@ from marshmallow import Schema, fields
 from core.db_state_manager import DatabaseStateManager
 from core.db_state_manager.records import Journalled
 from core.db_state_manager.states import FINISHED_SIGNALS, SignalStatus
-from core.errors import OutcomeUnknown
+from core.errors import OutcomeUnknown, PortfolioError
 from core.ports import Clock
 from core.webhook_parser import Alert, fingerprint, parse_alert_text
 from live.access import Access, CallerRefused, Role
@@ -30,6 +30,7 @@ from live.logs import correlated
 Waiter = Callable[[int], Journalled | None]
 Network = IPv4Network | IPv6Network
 
+ALREADY_AT_EOD = "already executed at EOD"
 SECRET_HEADER = "X-Webhook-Token"  # noqa: S105 - the name of a header
 
 _ALERT = {"required": True, "content": {"application/json": {"schema": {"type": "object"}}}}
@@ -96,9 +97,19 @@ class AlertDesk:
         with correlated(signal_id=kept.id):
             if kept.duplicate_of is not None:
                 _LOG.info("%s came again", mark)
-                return kept
+                return self._told_of_eod(kept)
             _LOG.info("%s is stored", mark)
             return self._awaited(kept, mark)
+
+    def _told_of_eod(self, kept: Journalled) -> Journalled:
+        """A bar's own alert that finds its action done at the end of the day is told so."""
+        try:
+            if kept.outcome is None or not self._store.traded_at_eod(kept.id):
+                return kept
+        except PortfolioError:
+            return kept
+        reason = f"{ALREADY_AT_EOD}: {kept.outcome.reason}"
+        return replace(kept, outcome=replace(kept.outcome, reason=reason))
 
     def _admit(self, delivery: Delivery) -> None:
         if self._networks is not None and not _is_within(delivery.address, self._networks):

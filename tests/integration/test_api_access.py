@@ -33,6 +33,7 @@ FOR_VIEWERS = {
     ("GET", "/capital/transactions"),
     ("GET", "/config"),
     ("GET", "/db/status"),
+    ("GET", "/eod/status"),
     ("GET", "/equity"),
     ("GET", "/events"),
     ("GET", "/holidays/<exchange>"),
