@@ -13,6 +13,7 @@ from live.api.capital import capital_room
 from live.api.close_all import close_all_room
 from live.api.documentation import documentation_blueprint
 from live.api.emergency import emergency_room
+from live.api.eod import eod_room
 from live.api.events import events_room
 from live.api.guard import COOKIE, Guard
 from live.api.health import health_room
@@ -94,6 +95,7 @@ def create_app(parts: WebParts) -> Flask:
         holidays_room(parts),
         operations_room(parts),
         instances_room(parts),
+        eod_room(parts),
         events_room(parts),
     ):
         api.register_blueprint(room)

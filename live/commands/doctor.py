@@ -9,6 +9,7 @@ import click
 from brokers.messages import GatewayMode
 from core.errors import ConfigInvalid
 from live.clock import SystemClock
+from live.doctor.end_of_day import check_end_of_day
 from live.doctor.findings import Finding, Level, fail, look
 from live.doctor.machine import check_home, check_ports, check_python
 from live.doctor.market import check_market
@@ -60,6 +61,7 @@ def _examine_services(settings: OperatorSettings, home: Home) -> Iterator[Findin
     yield from look("ports", lambda: check_ports(settings, served_at), "set PM_HOST and PM_PORT")
     yield from look("database", lambda: check_database(database_url), "see DATABASE_URL")
     yield from look("redis", lambda: check_redis(settings, servers), "see REDIS_URL")
+    yield from look("end of day", lambda: check_end_of_day(database_url), "see DATABASE_URL")
     gateway = settings.gateway or _paper_gateway(home)
     yield from look("gateway", lambda: check_gateway(gateway), "see OPENALGO_URL")
     if gateway is not None:

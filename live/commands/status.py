@@ -15,6 +15,7 @@ from core.db_state_manager.states import ControlState, IntentState, PositionStat
 from core.ist import as_ist
 from core.models import layer_name
 from core.number_text import ABSENT, grouped, rupees
+from live.api.eod import EodStatus, InstrumentEod
 from live.api.instances import Instances
 from live.api.portfolio import AccountStatus, InstrumentStatus, Load
 from live.api_client import JsonObject, ServiceClient, open_client
@@ -35,7 +36,7 @@ def status(url: str | None, as_json: bool) -> None:
         told = {"account": account, "positions": positions, "instances": instances}
         click.echo(json.dumps(told, indent=2))
         return
-    read = from_json(AccountStatus, account)
+    read, ends = from_json(AccountStatus, account), from_json(EodStatus, client.get("/eod/status"))
     held = [from_json(MarkedPosition, row) for row in positions]
     console = Console(highlight=False)
     console.print(_money(read), _loads(read))
@@ -45,7 +46,8 @@ def status(url: str | None, as_json: bool) -> None:
             console.print(_layers(item, layers))
     if not held:
         console.print("Nothing is held.")
-    for line in (*_warnings(read), *_running(from_json(Instances, instances))):
+    running = _running(from_json(Instances, instances))
+    for line in (*_ends_of_day(ends), *_warnings(read), *running):
         console.print(line, markup=False, soft_wrap=True)
 
 
@@ -112,6 +114,24 @@ def _layer(row: MarkedPosition) -> str:
     state = "" if row.state is PositionState.OPEN else f" {row.state}"
     test = " test" if row.is_test else ""
     return f"{row.trade_no}/{layer_name(row.layer)}{state}{test}"
+
+
+def _ends_of_day(ends: EodStatus) -> list[str]:
+    """When each instrument's day ends, and what came of it or will be done."""
+    return [f"end of day, {item.instrument}: {_end_of_day(item)}" for item in ends.instruments]
+
+
+def _end_of_day(item: InstrumentEod) -> str:
+    if not item.enabled:
+        return "off"
+    if item.progress is not None:
+        return f"{item.progress.phase}, {item.progress.verdict}: {item.progress.reason}"
+    if item.times is None:
+        return f"none today: {item.no_times}"
+    refused = item.times.entries_refused
+    only = "" if refused is None else f", exits only: {refused}"
+    judged, closes = as_ist(item.times.judge_at), as_ist(item.times.closes_at)
+    return f"judged at {judged:%H:%M:%S} for the close at {closes:%H:%M}{only}"
 
 
 def _warnings(account: AccountStatus) -> list[str]:
