@@ -138,8 +138,12 @@ def build(
     )
     app = create_app(parts)
     leadership = _candidate(settings, clock, store, instance, stopping, leader_pace)
-    background = (*trading.jobs(instance), trading.stop_watch_job(threads.in_hand))
-    jobs = JobRunner(background, leadership, stopping)
+    work = (
+        *trading.jobs(instance),
+        trading.stop_watch_job(threads.in_hand),
+        trading.eod_job(threads.kick),
+    )
+    jobs = JobRunner(work, leadership, stopping)
     stream = trading.order_stream
     return Service(app, threads, store, reads, stopping, leadership, jobs, stream)
 
