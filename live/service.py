@@ -22,9 +22,9 @@ from core.db_state_manager import DatabaseStateManager
 from core.db_state_manager.leader_lock import LeaderLock
 from core.db_state_manager.records import Journalled
 from core.decision import DecisionMaker
+from core.eod_executor import EodExecutor
 from core.ports import Clock
 from core.redis_coordinator import LeaderPace, RedisCoordinator, Watcher
-from core.eod_executor import EodExecutor
 from live.access import open_access
 from live.adopting import Adopter
 from live.api.webhook import polling
@@ -424,6 +424,7 @@ def _web_parts(
         access=access,
         config=settings.portfolio_config,
         calendar=settings.market.calendar,
+        catalog=settings.market.catalog,
         clock=clock,
         settings=web,
         redis=None if settings.redis_url is None else connect_redis(settings.redis_url),

@@ -8,6 +8,7 @@ from redis import Redis
 
 from core.config import PortfolioConfig
 from core.db_state_manager import DatabaseStateManager
+from core.instruments import InstrumentCatalog
 from core.market_calendar import MarketCalendar
 from core.ports import Clock
 from live.access import Access
@@ -59,6 +60,7 @@ class WebParts:
     closing: threading.Event = field(default_factory=threading.Event)
     close_all: CloseAll | None = None
     broker_desk: BrokerDesk | None = None
+    catalog: InstrumentCatalog = field(default_factory=InstrumentCatalog.shipped)
     is_recovered: Callable[[], bool] = lambda: True
     stream_state: Callable[[], str | None] = lambda: None
 

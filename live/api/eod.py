@@ -10,7 +10,6 @@ from core.db_state_manager.states import EodPhase, SignalStatus
 from core.eod_executor import held_expiries
 from core.eod_monitor import ScoutAlert
 from core.eod_scheduler import EodScheduler, EodWindow, NoWindow
-from core.instruments import InstrumentCatalog
 from core.ist import as_ist
 from core.models import SignalType, layer_name
 from live.api.rest import Room
@@ -96,7 +95,7 @@ def eod_room(parts: WebParts) -> Room:
     """GET /eod/status."""
     room = Room("eod", __name__, description="The end of the day")
     reads = parts.reads
-    scheduler = EodScheduler(parts.config, InstrumentCatalog.shipped(), parts.calendar)
+    scheduler = EodScheduler(parts.config, parts.catalog, parts.calendar)
 
     @room.get_from("/eod/status", schema_of(EodStatus))
     def status() -> EodStatus:

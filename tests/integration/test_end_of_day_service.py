@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -46,8 +45,8 @@ def rules() -> PortfolioConfig:
 
 
 @contextmanager
-def service_at(dsn: str, folder: Path, moment: datetime) -> Iterator[tuple[Desk, Any]]:
-    """A service whose clock runs from `moment` on, and its leader's end-of-day job."""
+def service_at(dsn: str, folder: Path, moment: datetime) -> Iterator[Desk]:
+    """A service whose clock runs from `moment` on; it leads, as nobody else is there."""
     ahead_s = (moment - SystemClock().now()).total_seconds()
     options = ("--carry-pct", "0", "--clock-offset-s", str(ahead_s))
     with PaperProcess(folder / "paper", *options) as paper:
@@ -55,10 +54,9 @@ def service_at(dsn: str, folder: Path, moment: datetime) -> Iterator[tuple[Desk,
         service = build(settings, QUICK)
         service.store.open_ledger(CAPITAL, "operator")
         service.start()
-        (job,) = service.jobs
         clock = SystemClock(ahead_s)
         try:
-            yield Desk(service, paper, service.store, clock, service.app.test_client()), job
+            yield Desk(service, paper, service.store, clock, service.app.test_client())
         finally:
             service.stop()
 
@@ -67,14 +65,12 @@ def test_a_service_ends_its_day_and_the_bars_own_alert_finds_it_done(
     database_url: str, open_folder: Path
 ) -> None:
     """Incident 11: the bar-close alert repeated what the end of the day had executed."""
-    with service_at(database_url, open_folder, CLOSE - timedelta(seconds=380)) as (desk, job):
-        epoch = desk.store.begin_leadership("this process")
+    with service_at(database_url, open_folder, CLOSE - timedelta(seconds=380)) as desk:
         conditions = dict.fromkeys(CONDITIONS, True) | {"long_exit": False}
         scout = alert(desk.clock.now(), "EOD_MONITOR", GOLD, conditions=conditions, er=0.8)
         assert desk.send(scout)["code"] == "RECORDED"
-        job.run(epoch)
-        until(lambda: desk.held())
-        until(lambda: job.run(epoch) or ended(desk))
+        until(desk.held)
+        until(lambda: ended(desk))
         assert len(desk.sent()) == 1
         answer = desk.send(alert(BAR, "BASE_ENTRY", GOLD))
         assert answer["status"] == "duplicate"
