@@ -16,6 +16,7 @@ from core.db_state_manager.end_of_day import EodAction, EodRun
 from core.db_state_manager.states import FINISHED_SIGNALS, EodPhase
 from core.eod_monitor import EodMonitor, EodVerdict, Judgement, latest_fresh
 from core.eod_scheduler import EodScheduler, EodWindow, NoWindow
+from core.errors import PortfolioError
 from core.instruments import InstrumentCatalog
 from core.ist import as_ist
 from core.market_calendar import MarketCalendar
@@ -51,10 +52,20 @@ class EodExecutor:
         self._kick = kick
 
     def run(self, epoch: int) -> None:
-        """Do what is due now. Raises Rejected (STALE_EPOCH), and what the database raises."""
+        """Do what is due now, for each instrument whatever becomes of the others.
+
+        Raises Rejected (STALE_EPOCH) and what the database raises, the first of it.
+        """
+        errors: list[PortfolioError] = []
         for name, instrument in self._config.instruments.items():
             if instrument.eod.enabled:
-                self._look(name, epoch)
+                try:
+                    self._look(name, epoch)
+                except PortfolioError as error:
+                    _LOG.warning("%s: %s", name, error)
+                    errors.append(error)
+        if errors:
+            raise errors[0]
 
     def window(self, instrument: str, day: date) -> EodWindow | NoWindow:
         """The window of `day` by the contracts that are held now."""

@@ -6,7 +6,7 @@ CREATE TABLE eod_runs (
     phase             text NOT NULL CHECK (phase IN ('judged', 'ordered', 'ended')),
     verdict           text NOT NULL,
     reason            text NOT NULL,
-    judged_signal_id  bigint REFERENCES signal_log,
+    judged_signal_id  bigint REFERENCES signal_log ON DELETE SET NULL,
     closes_at         timestamptz NOT NULL,
     epoch             bigint NOT NULL REFERENCES leadership_history,
     judged_at         timestamptz NOT NULL,

@@ -357,6 +357,17 @@ def test_an_instrument_that_is_switched_off_has_no_end_of_day(
         assert (desk.sent(), desk.run_of(GOLD)) == ([], None)
 
 
+def test_an_alert_that_was_judged_can_be_forgotten_and_the_day_stays(desk: EodDesk) -> None:
+    desk.close_of_day(GOLD, desk.scouting(GOLD, entry=False))
+    run = desk.run_of(GOLD)
+    assert run is not None
+    assert run.judged_signal_id is not None
+    assert desk.store.forget_alerts(desk.clock.now() + SECOND, 1000) > 3
+    run = desk.run_of(GOLD)
+    assert run is not None
+    assert (run.verdict, run.judged_signal_id) == (EodVerdict.NOTHING, None)
+
+
 # Stopped
 
 

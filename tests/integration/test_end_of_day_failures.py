@@ -17,7 +17,7 @@ from core.db_state_manager.invariants import violations
 from core.db_state_manager.states import EodPhase, SignalStatus
 from core.eod_monitor import EodVerdict
 from core.eod_scheduler import EodWindow
-from core.errors import Rejected
+from core.errors import Rejected, Retryable
 from core.ist import IST
 from tests.fixtures.eod_desk import EodDesk, open_desk
 from tests.fixtures.interruption import Died, Life, otherwise
@@ -186,6 +186,21 @@ def test_a_leader_that_was_followed_judges_and_orders_nothing(
         desk.executor().run(old)
     assert refused.value.code == "STALE_EPOCH"
     assert desk.run_of(instrument) == phase
+
+
+def test_what_goes_wrong_with_one_instrument_leaves_the_other_its_day(desk: EodDesk) -> None:
+    """Bank Nifty's day cannot be read when Gold Mini's is due."""
+
+    def fail_for_bank(read: Callable[..., Any], instrument: str, day: date) -> Any:
+        if instrument == BANK:
+            raise Retryable("for a test")
+        return read(instrument, day)
+
+    desk.before_close(GOLD, 45)
+    desk.scout(GOLD)
+    with pytest.raises(Retryable):
+        desk.executor(otherwise(desk.store, "eod_run", fail_for_bank)).run(desk.epoch)
+    assert desk.run_of(GOLD) is not None
 
 
 # Two at once
