@@ -103,8 +103,10 @@ class AlertDesk:
 
     def _told_of_eod(self, kept: Journalled) -> Journalled:
         """A bar's own alert that finds its action done at the end of the day is told so."""
+        if kept.outcome is None or kept.status is not SignalStatus.EXECUTED:
+            return kept
         try:
-            if kept.outcome is None or not self._store.traded_at_eod(kept.id):
+            if not self._store.traded_at_eod(kept.id):
                 return kept
         except PortfolioError:
             return kept
