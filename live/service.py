@@ -269,7 +269,7 @@ class _Trading:
         """The end of each instrument's day; `kick` says that something was journalled."""
         config = self._settings.portfolio_config
         eod = EodExecutor(self._store, config, self._catalog, self._calendar, self._clock, kick)
-        return Job("end of day", EOD_EVERY_S, eod.run)
+        return Job("end_of_day", EOD_EVERY_S, eod.run)
 
     def engine(self) -> LiveTradingEngine:
         """The engine of this process."""
