@@ -12,11 +12,13 @@ from core.version import VERSION
 
 COMMANDS = {
     "backtest": ("backtest.commands", "backtest"),
+    "broker": ("live.commands.broker", "broker"),
     "capital": ("live.commands.capital", "capital"),
     "doctor": ("live.commands.doctor", "doctor"),
     "emergency": ("live.commands.emergency", "emergency"),
     "explain": ("live.commands.explain", "explain"),
     "live": ("live.commands.live", "live"),
+    "manual-exit": ("live.commands.manual_exit", "manual_exit"),
     "migrate": ("live.commands.migrate", "migrate"),
     "orders": ("live.commands.orders", "orders"),
     "signal": ("live.commands.signal", "signal"),

@@ -6,7 +6,7 @@ so a second time there is nothing to do.
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -28,6 +28,7 @@ from core.symbols import OptionRight, OptionSymbol, parse
 from live.adoption_decision import closing, opening
 from live.adoption_plan import Holding, Step, closing_step, in_lots_of, steps_to
 from live.booking import Booker
+from live.lot_units import is_restated
 from live.reconciliation import Comparison, Reconciled, Reconciler
 
 _LOG = logging.getLogger(__name__)
@@ -126,6 +127,8 @@ class Adopter:
 
     def adopt(self, terms: Terms) -> Adopted:
         """Book what differs. Raises Rejected, and then nothing was booked of what it names."""
+        self._check_names(terms.position_ids, self._catalog)
+        ours = {leg.contract: leg.quantity for leg in self._store.held_by_fills()}
         seen = self.look()
         only = terms.instrument
         busy = [name for name in seen.busy if only in (None, name)]
@@ -143,7 +146,6 @@ class Adopter:
         for step, _ in ready:
             if not step.is_exit and step.instrument not in terms.stops:
                 raise Rejected("STOP_NEEDED", f"the new layer of {step.instrument} needs a stop")
-        ours = {(leg.symbol, leg.exchange): leg.ours for leg in seen.legs}
         booked = tuple(self._book(step, prices, terms, ours) for step, prices in ready)
         return Adopted(booked, self._reconciler.run())
 
@@ -154,6 +156,7 @@ class Adopter:
         difference locks the instrument.
         """
         ours = {leg.contract: leg.quantity for leg in self._store.held_by_fills()}
+        self._check_names(terms.position_ids, (instrument,))
         holding = self._holding(instrument, terms.position_ids)
         if not holding.layers:
             raise Rejected("NOTHING_HELD", f"{instrument} holds no layer")
@@ -175,11 +178,20 @@ class Adopter:
         symbols = {each.symbol for each in own if each.kind in _LEGS}
         differing = [leg for leg in seen.legs if leg.symbol in symbols]
         try:
-            steps = steps_to(self._holding(instrument, position_ids), differing)
+            holding = self._holding(instrument, position_ids)
+            self._check_units(holding)
+            steps = steps_to(holding, differing)
             steps = tuple(step if step.is_exit else self._in_lots(step) for step in steps)
         except PortfolioError as error:
             return Adoptable(instrument, (), str(error))
         return Adoptable(instrument, steps, "")
+
+    def _check_names(self, position_ids: Sequence[str], instruments: Iterable[str]) -> None:
+        """Raise Rejected for a layer that belongs to none: it must not come to mean all of them."""
+        starts = tuple(f"{name}/" for name in instruments)
+        strange = [each for each in position_ids if not each.startswith(starts)]
+        if strange:
+            raise Rejected("NOT_HELD", f"{', '.join(strange)} is no layer of {', '.join(starts)}")
 
     def _holding(self, instrument: str, position_ids: Sequence[str]) -> Holding:
         if instrument not in self._catalog:
@@ -195,6 +207,20 @@ class Adopter:
             raise Rejected("NO_LEGS", f"{', '.join(unknown)} has no legs: its contract is unknown")
         layers = [held[each] for each in named] or list(reversed(held.values()))
         return Holding(self._catalog[instrument], tuple(layers), legs)
+
+    def _check_units(self, holding: Holding) -> None:
+        """Raise Rejected where the lots of the layers are called something else by now."""
+        if not is_restated(holding.spec):
+            return
+        for layer in holding.layers:
+            for leg in holding.legs[layer.id]:
+                now = self._broker.symbol(Contract(leg.symbol, leg.exchange)).lot_size
+                if leg.quantity // leg.lots != now:
+                    raise Rejected(
+                        "LOTSIZE_CHANGED",
+                        f"one lot of {leg.symbol} was {leg.quantity // leg.lots} when {layer.id} "
+                        f"was entered and is {now}: book it by manual-exit",
+                    )
 
     def _in_lots(self, step: Step) -> Step:
         leg = step.legs[0]

@@ -1,72 +1,48 @@
-"""The operator's way out: every layer of every instrument is closed, and the broker says if it is.
+"""The operator's way out: every layer of every instrument is closed, until the broker says it is.
 
-Whatever the kill switch says, this passes. What was sent is not what counts: a contract is flat
-when the broker's own book, read afterwards, holds nothing of it; a book that cannot be read is
-reported as unknown and never as flat.
+Whatever the kill switch says, this passes. What is being closed is locked for entries before
+anything is sent, and that lock is what goes on with it: over faults, and after a crash, until
+neither book holds anything, or until something stands in the way that only a person can settle.
 """
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager
 from contextvars import copy_context
-from dataclasses import dataclass
+from dataclasses import replace
+from datetime import timedelta
 
-from brokers.messages import Contract
-from brokers.port import Broker
 from core.db_state_manager import DatabaseStateManager
+from core.db_state_manager.closings import CLOSE_ALL, Closing
 from core.db_state_manager.intents import DecisionRequest
-from core.db_state_manager.records import Intent, Leg, LegPlan
+from core.db_state_manager.records import Intent
 from core.db_state_manager.states import IntentAction, IntentSource
 from core.decision_record import Decision, DecisionCode, LayerClose
 from core.errors import PortfolioError
 from core.models import Position, SignalType
 from core.portfolio_state import PortfolioStateManager
+from core.ports import Clock
 from live.carrying_out import IntentCarrier
+from live.close_all_report import (
+    STOPPING_LOCKS,
+    ClosingState,
+    InstrumentClosing,
+    Standings,
+    is_flat,
+    of_instrument,
+)
 from live.exits import BUSY_LOOK_S, DecideExit, ExitDesk, Stopping
 from live.expiry_utils import ContractChooser
 from live.sending import CALLED_OFF
 
-DRY_RUN, WORKING, NOTHING_HELD, FAILED = "DRY_RUN", "WORKING", "NOTHING_HELD", "FAILED"
+# The event that tells how a close-all of an instrument ended.
+CLOSE_ALL_ENDED = "CLOSE_ALL_ENDED"
 
 _LOG = logging.getLogger(__name__)
+_AGAIN_AFTER = timedelta(seconds=10)
 
 InHand = Callable[[], AbstractContextManager[str]]
-
-
-@dataclass(frozen=True, slots=True)
-class ContractStanding:
-    """What the broker's book holds of a contract; None where it could not be read."""
-
-    contract: Contract
-    quantity: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class LayerClosing:
-    """A layer that was held, and the lots of it that are still held in our books."""
-
-    position_id: str
-    lots: int
-    lots_left: int
-
-
-@dataclass(frozen=True, slots=True)
-class InstrumentClosing:
-    """How an instrument's closing went.
-
-    `outcome` is the work's (FILLED, PARTLY_FILLED, NOT_FILLED, NAKED, UNKNOWN), or DRY_RUN, or
-    WORKING while it goes on, or NOTHING_HELD, or FAILED. `is_flat` is None where the broker does
-    not say. `sends` is what a dry run would send.
-    """
-
-    instrument: str
-    outcome: str
-    reason: str
-    is_flat: bool | None
-    layers: tuple[LayerClosing, ...]
-    broker: tuple[ContractStanding, ...]
-    sends: tuple[LegPlan, ...] = ()
 
 
 class CloseAll:
@@ -75,40 +51,61 @@ class CloseAll:
     def __init__(
         self,
         store: DatabaseStateManager,
-        broker: Broker,
+        standings: Standings,
         chooser: ContractChooser,
         exits: ExitDesk,
         carriers: Callable[[str], IntentCarrier],
+        clock: Clock,
         in_hand: InHand,
         lease_s: float,
-        patience_s: float = 60.0,
+        patience_s: float = 10.0,
     ) -> None:
-        """`in_hand` gives an owner whose leases are renewed. The answer comes by `patience_s`."""
+        """`in_hand` gives an owner whose leases are renewed. `run` answers by `patience_s`."""
         self._store = store
-        self._broker = broker
+        self._standings = standings
         self._chooser = chooser
         self._exits = exits
         self._carriers = carriers
+        self._clock = clock
         self._in_hand = in_hand
         self._lease_s = lease_s
         self._patience_s = patience_s
 
     def rehearse(self) -> tuple[InstrumentClosing, ...]:
         """What would be sent, by instrument; nothing is. Raises what the broker's master raises."""
-        return tuple(self._rehearsed(name, layers) for name, layers in self._held().items())
+        held = self._held()
+        stands = {each.instrument: each for each in self._standings.of(held)}
+        return tuple(self._rehearsed(stands[name], layers) for name, layers in held.items())
 
     def run(self, reason: str, who: str) -> tuple[InstrumentClosing, ...]:
-        """Close every layer. What goes on after the patience is reported as WORKING."""
-        held = self._held()
-        legs = {name: self._traded_legs(name) for name in held}
-        pool = ThreadPoolExecutor(max(len(held), 1), thread_name_prefix="close-all")
-        why = f"close-all by {who}: {reason}"
-        works = {name: pool.submit(copy_context().run, self._close, name, why) for name in held}
-        wait(works.values(), timeout=self._patience_s)
-        pool.shutdown(wait=False)
-        return tuple(
-            self._report(name, layers, legs[name], works[name]) for name, layers in held.items()
-        )
+        """Close every layer; what is not closed by the answer is gone on with."""
+        names = list(self._held())
+        for name in names:
+            self._store.lock_instrument(name, CLOSE_ALL, f"close-all by {who}: {reason}", who)
+        if names:
+            pool = ThreadPoolExecutor(len(names), thread_name_prefix="close-all")
+            works = [pool.submit(copy_context().run, self._close, name) for name in names]
+            wait(works, timeout=self._patience_s)
+            pool.shutdown(wait=False)
+        return self._standings.of(names)
+
+    def look(self) -> tuple[InstrumentClosing, ...]:
+        """How every instrument stands that holds something, or was closed the last time."""
+        asked = {closing.instrument for closing in self._store.last_closings()}
+        return self._standings.of(asked | self._held().keys())
+
+    def go_on(self, owner: str) -> None:
+        """One look after each close-all that has not ended; an error keeps no other from its turn.
+
+        Raises Stopping when the process is to end.
+        """
+        for closing in self._under_way():
+            try:
+                self._go_on(closing, owner)
+            except PortfolioError as error:
+                _LOG.warning("close-all of %s waits: %s", closing.instrument, error)
+
+    # What is held
 
     def _held(self) -> Mapping[str, list[Position]]:
         """Layers by instrument; an entry that is on its way may hold something without a layer."""
@@ -120,33 +117,53 @@ class CloseAll:
             held.setdefault(layer.instrument, []).append(layer)
         return held
 
-    def _traded_legs(self, instrument: str) -> Mapping[str, Sequence[Leg]]:
-        """The legs of each layer, and those of an entry that is on its way."""
-        legs: dict[str, Sequence[Leg]] = dict(self._store.held_legs(instrument))
-        busy = self._store.active_intent(instrument)
-        if busy is not None and busy.action is IntentAction.ENTRY:
-            legs[f"intent {busy.id}"] = self._store.legs(busy.id)
-        return legs
+    def _rehearsed(
+        self, standing: InstrumentClosing, layers: Sequence[Position]
+    ) -> InstrumentClosing:
+        name = standing.instrument
+        sends = self._chooser.exit_legs(self._store.held_legs(name), map(_whole, layers))
+        held = {layer.id for layer in layers}
+        shown = tuple(layer for layer in standing.layers if layer.position_id in held)
+        state, told = ClosingState.DRY_RUN, "nothing was sent"
+        return replace(standing, outcome=state, reason=told, layers=shown, sends=sends)
 
-    def _close(self, instrument: str, why: str) -> tuple[str, str]:
-        """Its outcome and the reason, in words."""
+    def _under_way(self) -> list[Closing]:
+        return [each for each in self._store.last_closings() if each.ended_at is None]
 
-        def decide(book: PortfolioStateManager) -> Decision | None:
-            return _close_layers(instrument, book[instrument].layers, why)
+    # What is done
 
+    def _close(self, instrument: str) -> None:
+        """The first try; what it leaves, the recovery and `go_on` bring to its end."""
+        closing = next((each for each in self._under_way() if each.instrument == instrument), None)
+        if closing is None:
+            return
         with self._in_hand() as owner:
-            request = DecisionRequest(
-                instrument, IntentSource.OPERATOR, owner=owner, lease_s=self._lease_s
-            )
             try:
-                intent = self._reserved(request, decide)
-                if intent is None:
-                    return NOTHING_HELD, "closed meanwhile"
-                carried = self._carriers(owner).carry_out(intent)
+                intent = self._reserved(self._request(instrument, owner), _closes(closing))
+                if intent is not None:
+                    self._carriers(owner).carry_out(intent)
+                self._end_if_done(closing)
             except (PortfolioError, Stopping) as error:
-                _LOG.error("close-all of %s: %s", instrument, error)
-                return FAILED, str(error) or "the service is stopping"
-            return carried.outcome, carried.reason
+                _LOG.error("close-all of %s goes on later: %s", instrument, error)
+
+    def _go_on(self, closing: Closing, owner: str) -> None:
+        if self._calls_off(closing.instrument) or self._end_if_done(closing):
+            return
+        if self._store.active_intent(closing.instrument) is not None:
+            return
+        ended = self._store.operator_exit_ended(closing.instrument, closing.since)
+        if ended is not None and self._clock.now() - ended < _AGAIN_AFTER:
+            return
+        request = self._request(closing.instrument, owner)
+        found = self._exits.attempt(request, _closes(closing))
+        if found.intent is not None:
+            # The next pass of the recovery carries it out beside what else there is.
+            self._store.release_intent(found.intent.id, owner)
+
+    def _request(self, instrument: str, owner: str) -> DecisionRequest:
+        return DecisionRequest(
+            instrument, IntentSource.OPERATOR, owner=owner, lease_s=self._lease_s
+        )
 
     def _reserved(self, request: DecisionRequest, decide: DecideExit) -> Intent | None:
         """The exit of what is held once no entry is on its way; those are called off."""
@@ -166,52 +183,42 @@ class CloseAll:
             self._store.tell_once(CALLED_OFF, instrument, key, key)
         return self._exits.entry_in_the_way(instrument, None)
 
-    def _rehearsed(self, instrument: str, layers: Sequence[Position]) -> InstrumentClosing:
-        legs = self._store.held_legs(instrument)
-        sends = self._chooser.exit_legs(legs, map(_whole, layers))
-        closings = tuple(LayerClosing(layer.id, layer.lots, layer.lots) for layer in layers)
-        broker = self._standings(self._traded_legs(instrument))
-        reason = "nothing was sent"
-        return InstrumentClosing(
-            instrument, DRY_RUN, reason, _is_flat(broker), closings, broker, sends
-        )
+    def _end_if_done(self, closing: Closing) -> bool:
+        """End it where nothing is held any more, or where only a person can settle what is."""
+        name = closing.instrument
+        if self._store.active_intent(name) is not None:
+            return False
+        seen = self._standings.compared()
+        if seen.unknown:
+            return False
+        layers = self._store.load_book()[name].layers
+        if not layers and is_flat(of_instrument(seen, name)):
+            return self._end(closing, ClosingState.FLAT, "")
+        tried = self._store.operator_exit_ended(name, closing.since) is not None
+        if not (tried or not layers):
+            return False
+        # A lock for a difference that is gone is released by this very look.
+        self._standings.reconciler.run()
+        reasons = [
+            lock.reason
+            for lock in self._store.instrument_locks()
+            if lock.instrument == name and lock.code in STOPPING_LOCKS
+        ]
+        return bool(reasons) and self._end(closing, ClosingState.LOCKED, "; ".join(reasons))
 
-    def _report(
-        self,
-        instrument: str,
-        layers: Sequence[Position],
-        legs: Mapping[str, Sequence[Leg]],
-        work: "Future[tuple[str, str]]",
-    ) -> InstrumentClosing:
-        outcome, reason = work.result() if work.done() else (WORKING, "it goes on: look again")
-        left = {layer.id: layer.lots for layer in self._store.load_book()[instrument].layers}
-        closings = tuple(
-            LayerClosing(layer.id, layer.lots, left.get(layer.id, 0)) for layer in layers
-        )
-        broker = self._standings(legs)
-        return InstrumentClosing(instrument, outcome, reason, _is_flat(broker), closings, broker)
-
-    def _standings(self, legs: Mapping[str, Sequence[Leg]]) -> tuple[ContractStanding, ...]:
-        contracts = dict.fromkeys(
-            Contract(leg.symbol, leg.exchange) for each in legs.values() for leg in each
-        )
-        try:
-            rows = self._broker.positionbook()
-        except PortfolioError as error:
-            _LOG.error("the broker's positions cannot be read: %s", error)
-            return tuple(ContractStanding(contract, None) for contract in contracts)
-        return tuple(
-            ContractStanding(
-                contract, sum(row.quantity for row in rows if row.contract == contract)
-            )
-            for contract in contracts
-        )
+    def _end(self, closing: Closing, outcome: ClosingState, reason: str) -> bool:
+        name = closing.instrument
+        if self._store.unlock_instrument(name, CLOSE_ALL, f"close-all: {outcome}"):
+            told = {"outcome": outcome, "reason": reason, "asked": closing.reason}
+            self._store.append_outbox(CLOSE_ALL_ENDED, name, told)
+        return True
 
 
-def _is_flat(broker: Sequence[ContractStanding]) -> bool | None:
-    if any(standing.quantity is None for standing in broker):
-        return None
-    return all(standing.quantity == 0 for standing in broker)
+def _closes(closing: Closing) -> DecideExit:
+    def decide(book: PortfolioStateManager) -> Decision | None:
+        return _close_layers(closing.instrument, book[closing.instrument].layers, closing.reason)
+
+    return decide
 
 
 def _whole(layer: Position) -> LayerClose:

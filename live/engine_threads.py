@@ -39,7 +39,8 @@ class Pace:
     """How often and how long, in seconds. A lease is renewed twice before it would end.
 
     `resolve_window_s`: an order may reach the broker for so long after it was written down.
-    `checks_pre_open` is off where a test counts every call to the broker.
+    `checks_pre_open` is off where a test counts every call to the broker. `close_all_s`: by when a
+    close-all is answered.
     """
 
     lease_s: float = 15.0
@@ -51,6 +52,7 @@ class Pace:
     reconcile_s: float = 60.0
     equity_s: float = 60.0
     checks_pre_open: bool = True
+    close_all_s: float = 10.0
 
 
 class EngineThreads:

@@ -14,6 +14,7 @@ from core.db_state_manager import DatabaseStateManager
 from core.ports import Clock
 from live.exit_chase import ExitChaser
 from live.ladder import chase_of, ladder_of
+from live.lot_units import LotUnits
 from live.order_executor import ProgressiveLimitExecutor, SimpleLimitExecutor
 from live.position_guard import PositionGuard
 from live.sending import OrderSender
@@ -66,6 +67,7 @@ class ExecutorParts:
             self.wait,
             ladder_of(config),
             guard,
+            LotUnits(self.store, self.hours.catalog),
             float(config.entry_s),
             self.news,
         )

@@ -80,7 +80,8 @@ class ExitDesk:
         if self._pause(seconds):
             raise Stopping
 
-    def _try(self, request: DecisionRequest, decide: DecideExit) -> Reservation:
+    def attempt(self, request: DecisionRequest, decide: DecideExit) -> Reservation:
+        """One try at it; BUSY while another operation works. Raises Retryable."""
         held = self._store.held_legs(request.instrument)
         self._read_master(leg for legs in held.values() for leg in legs)
 

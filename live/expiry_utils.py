@@ -2,7 +2,8 @@
 
 The calendar proposes an expiry and the master of the day has the last word. Lots become a quantity
 here and nowhere else: lots x the lotsize that the broker's master gives today. A position is left
-in the contracts it holds, whatever the calendar would choose now.
+in the contracts it holds, whatever the calendar would choose now, and in the units it holds, unless
+the broker counts in lots of its own and may call them something else today.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,7 +19,7 @@ from core.db_state_manager.states import LegPurpose, Side
 from core.decision_record import LayerClose
 from core.errors import Rejected
 from core.instruments import InstrumentCatalog, InstrumentKind, InstrumentSpec
-from core.symbols import FutureSymbol, OptionRight, OptionSymbol
+from core.symbols import FutureSymbol, OptionRight, OptionSymbol, parse
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,16 +78,37 @@ class ContractChooser:
         """
         lots: dict[tuple[Contract, ...], int] = {}
         sides: dict[Contract, Side] = {}
+        quantities: dict[Contract, int] = {}
         for close in closes:
             legs = held[close.position_id]
             contracts = tuple(Contract(leg.symbol, leg.exchange) for leg in reversed(legs))
             lots[contracts] = lots.get(contracts, 0) + close.lots
-            sides |= {Contract(leg.symbol, leg.exchange): opposite(leg.side) for leg in legs}
+            for leg, contract in zip(reversed(legs), contracts, strict=True):
+                sides[contract] = opposite(leg.side)
+                quantity = close.lots * self._unit(leg, contract)
+                quantities[contract] = quantities.get(contract, 0) + quantity
         return tuple(
-            leg_plan(LegPurpose.CLOSE, sides[contract], self._broker.symbol(contract), count)
+            LegPlan(
+                LegPurpose.CLOSE,
+                sides[contract],
+                contract.symbol,
+                contract.exchange,
+                count,
+                quantities[contract],
+            )
             for contracts, count in lots.items()
             for contract in contracts
         )
+
+    def _unit(self, leg: Leg, contract: Contract) -> int:
+        """What a lot that is held is closed as: as it was entered, or in the lots of today."""
+        named = (contract.exchange, parse(contract.symbol).root)
+        (spec,) = (
+            each for _, each in self._catalog.items() if (each.broker_exchange, each.root) == named
+        )
+        if spec.fixed_point_value is None:
+            return leg.quantity // leg.lots
+        return self._broker.symbol(contract).lot_size
 
     def _strike(self, spec: InstrumentSpec, future: Contract) -> Decimal:
         """The multiple of the strike step that is nearest to the forward."""

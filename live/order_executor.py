@@ -30,6 +30,7 @@ from core.errors import Halted, OutcomeUnknown, PortfolioError, Rejected, Retrya
 from core.ports import Clock
 from live.closing_time import ClosingTime
 from live.ladder import Ladder, is_better
+from live.lot_units import LotUnits
 from live.order_watch import OrderWatch
 from live.position_guard import NothingThere, PositionGuard
 from live.sending import OrderSender, SentOrder
@@ -93,6 +94,7 @@ class SimpleLimitExecutor:
         wait: Callable[[float], None],
         ladder: Ladder,
         guard: PositionGuard,
+        units: LotUnits,
         entry_patience_s: float = 60.0,
         news: OrderNews | None = None,
     ) -> None:
@@ -108,6 +110,7 @@ class SimpleLimitExecutor:
         self._wait = wait
         self._ladder = ladder
         self._guard = guard
+        self._units = units
         self._entry_patience = timedelta(seconds=entry_patience_s)
         self._news = OrderNews() if news is None else news
         self._anchors: dict[int, Decimal] = {}
@@ -136,7 +139,7 @@ class SimpleLimitExecutor:
         began_at = self._began_at(intent, leg)
         start: _Start | None = None
         try:
-            start = self._start(leg, began_at)
+            start = self._start(intent, leg, began_at)
             if watch is None:
                 watch = self._begin(intent, leg, quantity - had, start, ladder)
         except OutcomeUnknown as error:
@@ -305,8 +308,9 @@ class SimpleLimitExecutor:
         """What the leg has in all, as stored now."""
         return self._store.leg(leg.id).filled_quantity
 
-    def _start(self, leg: Leg, began_at: Decimal | None) -> _Start:
+    def _start(self, intent: Intent, leg: Leg, began_at: Decimal | None) -> _Start:
         info = self._broker.symbol(Contract(leg.symbol, leg.exchange))
+        self._units.check(intent, leg, info)
         freeze = info.freeze_quantity
         most = None if freeze is None else freeze // info.lot_size * info.lot_size
         touch = self._touch(leg)

@@ -9,8 +9,9 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from fractions import Fraction
 
-from brokers.messages import OrderRow, PositionRow, Product
+from brokers.messages import Contract, OrderRow, PositionRow, Product
 from brokers.port import Broker
 from core.db_state_manager import DatabaseStateManager
 from core.errors import PortfolioError
@@ -25,6 +26,7 @@ from core.reconciliation import (
     compare,
     instrument_of,
 )
+from live.lot_units import is_restated
 
 BROKER_DIFFERS = "BROKER_DIFFERS"
 _WHO = "reconciliation"
@@ -135,18 +137,44 @@ class Reconciler:
             _LOG.warning("locked %s, unlocked %s", locked, unlocked)
         return Reconciled(seen, locked, unlocked)
 
+    def ours(self) -> tuple[HeldLeg, ...]:
+        """What our fills came to, in what the broker sends a lot as today.
+
+        Raises what the broker's master raises.
+        """
+        held: dict[tuple[str, str], Fraction] = {}
+        for filled in self.store.filled_by_lot_size():
+            contract = (filled.symbol, filled.exchange)
+            unit = filled.lot_size if self._is_restated(contract) else 1
+            held[contract] = held.get(contract, Fraction(0)) + Fraction(filled.quantity, unit)
+        return tuple(
+            HeldLeg(*contract, int(count * self._unit_today(contract)))
+            for contract, count in sorted(held.items())
+            if count
+        )
+
+    def _unit_today(self, contract: tuple[str, str]) -> int:
+        if not self._is_restated(contract):
+            return 1
+        return self.broker.symbol(Contract(*contract)).lot_size
+
+    def _is_restated(self, contract: tuple[str, str]) -> bool:
+        name = instrument_of(roots_of(self.catalog), contract)
+        return name is not None and is_restated(self.catalog[name])
+
     def _busy(self) -> set[str]:
         return {intent.instrument for intent in self.store.active_intents()}
 
     def _views(self, now: datetime) -> tuple[OurView, BrokerView]:
-        legs = self.store.held_by_fills()
+        before = self.store.held_by_fills()
         try:
+            legs = self.ours()
             positions = self.broker.positionbook()
             orders = self.broker.orderbook()
         except PortfolioError as error:
             raise _NoAnswer(f"the broker's books cannot be read: {error}") from error
         self._doubt_emptiness(legs, positions)
-        if self.store.held_by_fills() != legs:
+        if self.store.held_by_fills() != before:
             raise _NoAnswer("something was filled while the books were read")
         since = (now - _DAYS_OF_ORDERS).date()
         tags = self.store.position_tags(self.broker_name)

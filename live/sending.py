@@ -36,8 +36,10 @@ CALLED_OFF = "ENTRY_CALLED_OFF"
 
 # Longer than the broker's limiter may let an order wait, and far shorter than a send is looked for.
 SEND_WITHIN_S = 10.0
-# The gateway waits 120 s for its broker: no order arrives later than so long after it was recorded.
-RESOLVE_WINDOW_S = 120.0 + SEND_WITHIN_S
+# How long after it was written down an order may still reach the broker: longer than it may take to
+# leave and the gateway then waits for its broker (120 s), than we wait for the gateway (125 s), and
+# than either was seen to take (130 s).
+RESOLVE_WINDOW_S = 140.0 + SEND_WITHIN_S
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,7 @@ from live.broker_desk import BrokerDesk
 from live.carrying_out import IntentCarrier
 from live.clock import SystemClock
 from live.close_all import CloseAll
+from live.close_all_report import Standings
 from live.config_mark import config_mark
 from live.config_watch import ConfigWatch
 from live.coverage_warning import CoverageWarning
@@ -200,6 +201,7 @@ class _Trading:
         self._pace = pace
         self._has_checked = False
         self._ends_at_s = 0.0
+        self._closer: CloseAll | None = None
         self._settings = settings
         self._clock = clock
         self._maker = maker
@@ -237,16 +239,20 @@ class _Trading:
         return "open" if self._news.is_up else "closed: orders are polled"
 
     def close_all(self, threads: EngineThreads) -> CloseAll:
-        """The operator's way out."""
-        return CloseAll(
+        """The operator's way out, which the recovery goes on with from now on."""
+        looks = Reconciler(self._store, self._broker, self._broker_name, self._catalog, self._clock)
+        self._closer = CloseAll(
             self._store,
-            self._broker,
+            Standings(self._store, looks, self._clock),
             self._chooser,
             self._exits,
             self.carrier,
+            self._clock,
             threads.in_hand,
             self._pace.lease_s,
+            self._pace.close_all_s,
         )
+        return self._closer
 
     def broker_desk(self, instance: str) -> BrokerDesk:
         """Where operators hold our books against the broker's."""
@@ -372,6 +378,8 @@ class _Trading:
         report = recovery.run()
         for resumed in report.resumed:
             _LOG.info("intent %d: %s (%s)", resumed.intent_id, resumed.outcome, resumed.reason)
+        if self._closer is not None:
+            self._closer.go_on(owner)
         if not self._has_checked:
             for violation in recovery.check_invariants():
                 _LOG.error("the books contradict themselves: %s", violation)

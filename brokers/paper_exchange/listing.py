@@ -181,8 +181,13 @@ class Listing:
             lotsize=lotsize,
             tick=spec.ticks.on(day) if option else spec.future_ticks.on(day),
             freeze_quantity=spec.freeze_quantities.on(day) if by_lot else 1,
-            unit_value=spec.point_value(lot) / lotsize,
+            unit_value=_unit_value(spec, lot, lotsize),
         )
+
+
+def _unit_value(spec: InstrumentSpec, lot: int, lotsize: int) -> Decimal:
+    """Units are units whatever a lot of them is called; lots of a broker's own are worth a lot."""
+    return Decimal(1) if spec.fixed_point_value is None else spec.point_value(lot) / lotsize
 
 
 def _index_exchange(spec: InstrumentSpec) -> str | None:

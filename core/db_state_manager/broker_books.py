@@ -17,6 +17,18 @@ GROUP BY l.symbol, l.exchange
 HAVING sum(CASE l.side WHEN 'BUY' THEN o.filled_quantity ELSE -o.filled_quantity END) <> 0
 ORDER BY l.symbol, l.exchange"""
 
+# The same by what one lot was sent as: a part of a lot that was given back counts as its entry did.
+FILLED_BY_LOT_SIZE = """
+SELECT symbol, exchange, lot_size, sum(filled) FROM (
+    SELECT l.symbol, l.exchange,
+           coalesce((SELECT min(e.quantity / e.lots) FROM order_legs AS e
+                     WHERE e.intent_id = l.intent_id AND e.symbol = l.symbol
+                       AND e.purpose <> 'unwind'), l.quantity / l.lots) AS lot_size,
+           CASE l.side WHEN 'BUY' THEN o.filled_quantity ELSE -o.filled_quantity END AS filled
+    FROM broker_orders AS o JOIN order_legs AS l ON l.id = o.leg_id
+    WHERE o.filled_quantity > 0) AS each
+GROUP BY symbol, exchange, lot_size ORDER BY symbol, exchange, lot_size"""
+
 # The names the broker gave to our orders since a day.
 OUR_ORDERS = """
 SELECT order_id FROM broker_orders
@@ -52,8 +64,25 @@ class PositionTag:
     tagged_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class FilledLots:
+    """What our fills of a contract came to, signed, of those whose lot was sent as `lot_size`."""
+
+    symbol: str
+    exchange: str
+    lot_size: int
+    quantity: int
+
+
 class BrokerBooks(Database):
     """Our part of the broker's books, and others'."""
+
+    def filled_by_lot_size(self) -> tuple[FilledLots, ...]:
+        """By contract and by what a lot was sent as, what all our fills came to."""
+        return tuple(
+            FilledLots(row[0], row[1], int(row[2]), int(row[3]))
+            for row in self.rows(FILLED_BY_LOT_SIZE)
+        )
 
     def held_by_fills(self) -> tuple[HeldLeg, ...]:
         """By contract, the signed quantity that all our fills came to; flat ones are absent."""

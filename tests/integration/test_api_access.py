@@ -12,6 +12,7 @@ from live.access import Access, Role, hash_token
 from live.api.guard import COOKIE, CSRF_HEADER
 from live.app import create_app
 from live.close_all import CloseAll
+from live.close_all_report import Standings
 from live.sessions import Sessions
 from tests.fixtures.database import database
 from tests.fixtures.hand_clock import HandClock
@@ -28,6 +29,7 @@ OPEN = {
     ("POST", "/webhook/<secret>"),
 }
 FOR_VIEWERS = {
+    ("GET", "/emergency/close-all"),
     ("DELETE", "/session"),
     ("GET", "/capital/summary"),
     ("GET", "/capital/transactions"),
@@ -85,8 +87,9 @@ def store(database_url: str) -> Iterator[DatabaseStateManager]:
 def web(store: DatabaseStateManager) -> Web:
     """With a close-all that finds nothing held, and so needs no broker."""
     nobody: Any = None
-    closer = CloseAll(store, nobody, nobody, nobody, nobody, nobody, 1.0)
     web = web_on(store)
+    standings = Standings(store, nobody, web.clock)
+    closer = CloseAll(store, standings, nobody, nobody, nobody, web.clock, nobody, 1.0)
     web.parts.closing.set()
     parts = replace(web.parts, close_all=closer)
     return Web(parts, create_app(parts), web.clock)

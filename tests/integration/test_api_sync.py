@@ -175,7 +175,7 @@ def test_another_order_of_ours_is_never_taken_for_it(web: Web, books: Books) -> 
 
 def test_an_order_that_was_never_sent_is_ended_and_its_lock_goes(web: Web, books: Books) -> None:
     row = unknown_order(books)
-    books.clock.moment += timedelta(seconds=131)
+    books.clock.moment += timedelta(seconds=151)
     web.act("POST", f"/orders/{row}/resolve", never_sent=True, reason="the gateway was off")
     (intent,) = books.store.abandoned_intents()
     assert intent.state is IntentState.UNKNOWN

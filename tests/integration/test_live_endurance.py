@@ -8,7 +8,7 @@ from psycopg2.extensions import parse_dsn
 from psycopg2.sql import SQL, Identifier
 
 from core.db_state_manager.states import SignalStatus
-from tests.fixtures.live_service import CAPITAL, GOLD, alert, open_desk, until
+from tests.fixtures.live_service import CAPITAL, GOLD, alert, flat, open_desk, until
 from tests.fixtures.paper_faults import PaperFaults
 
 _ENDS_ALL = """
@@ -69,9 +69,9 @@ def test_close_all_calls_off_an_entry_and_closes_what_it_has(
         PaperFaults(desk.paper).set("partial_fill", side="BUY", pieces=halves, times=1)
         entry = desk.send(alert(desk.clock.now(), "BASE_ENTRY", GOLD))
         until(desk.held)
-        done = desk.operate("POST", "/emergency/close-all", reason="out", dry_run=False)
+        desk.operate("POST", "/emergency/close-all", reason="out", dry_run=False)
+        done = until(lambda: flat(desk))
         assert desk.held() == {}
-        assert done["is_flat"] is True
         assert [each["instrument"] for each in done["instruments"]] == [GOLD]
         assert "called off" in desk.end_of(entry["signal_id"]).outcome.reason
         assert not list(desk.store.load_book().layers())

@@ -21,31 +21,6 @@ def test_each_instrument_from_entry_to_exit(database_url: str, open_folder: Path
         assert desk.held() == {}
 
 
-def test_close_all_says_what_the_brokers_book_holds(database_url: str, open_folder: Path) -> None:
-    """Incident 48: close-all reported EXECUTED and had placed nothing."""
-    with open_desk(database_url, open_folder) as desk:
-        for instrument in (GOLD, BANK):
-            desk.alert("BASE_ENTRY", instrument)
-        held = desk.held()
-        rehearsed = desk.operate("POST", "/emergency/close-all", reason="to see")
-        assert (rehearsed["dry_run"], rehearsed["is_flat"]) == (True, False)
-        sends = [leg for each in rehearsed["instruments"] for leg in each["sends"]]
-        assert {leg["symbol"]: leg["quantity"] for leg in sends} == {
-            symbol: abs(quantity) for symbol, quantity in held.items()
-        }
-        assert desk.held() == held
-        desk.operate("POST", "/emergency/stop", reason="enough", state="HALTED")
-        done = desk.operate("POST", "/emergency/close-all", reason="out", dry_run=False)
-        assert done["is_flat"] is True
-        assert {each["outcome"] for each in done["instruments"]} == {"FILLED"}
-        assert [layer["lots_left"] for each in done["instruments"] for layer in each["layers"]] == [
-            0,
-            0,
-        ]
-        assert desk.held() == {}
-        assert not list(desk.store.load_book().layers())
-
-
 def test_an_operators_holiday_keeps_entries_out_and_lets_exits_through(
     database_url: str, open_folder: Path
 ) -> None:

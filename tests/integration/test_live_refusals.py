@@ -32,6 +32,7 @@ from tests.fixtures.live_service import (
     settings_of,
     until,
 )
+from tests.fixtures.paper_faults import PaperFaults
 from tests.fixtures.paper_process import PaperProcess
 
 GOLDM = "GOLDM05JAN27FUT"
@@ -299,3 +300,14 @@ def test_a_gap_in_the_market_stops_entries_and_no_exit(
         move(128_000)  # 5 % up, and an exit of the old price passes.
         row = desk.alert("EXIT", GOLD, 121_600)
         assert (row.status, desk.held()) == (EXECUTED, {})
+
+
+def test_without_the_brokers_margin_our_own_figure_holds(desk: Desk) -> None:
+    """`margin_refused`: what the broker does not say is neither nothing nor too much."""
+    PaperFaults(desk.paper).set("margin_refused")
+    entered = desk.alert("BASE_ENTRY", GOLD)
+    assert entered.status is EXECUTED
+    assert "margin_refused" in PaperFaults(desk.paper).struck()
+    (layer,) = desk.store.open_positions()
+    assert layer.margin_per_lot == desk.store.load_book()[GOLD].margin / layer.lots > 0
+    assert desk.alert("EXIT", GOLD).status is EXECUTED

@@ -102,6 +102,17 @@ def test_an_order_that_was_accepted_and_then_rejected_is_no_position(
         assert [(row["intent_id"], row["reason"]) for row in told] == [(intent.id, done.reason)]
 
 
+def test_an_order_that_is_rejected_after_a_part_of_it_filled_comes_to_its_end(
+    database_url: str, tmp_path: Path
+) -> None:
+    with open_desk(database_url, tmp_path / "paper", *OPTIONS) as desk:
+        pieces = [{"fraction": "0.5"}, {"ends": "rejected", "after_looks": 2}]
+        PaperFaults(desk.paper).set("partial_fill", pieces=pieces, times=1)
+        assert desk.enter(GOLD, 2).outcome is Outcome.PARTLY_FILLED
+        assert [layer.lots for layer in desk.layers(GOLD)] == [1]
+        assert desk.store.active_intents() == []
+
+
 def test_ten_calls_and_eight_puts_are_eight_and_two(database_url: str, tmp_path: Path) -> None:
     """Incident 25: they were counted as 18."""
     with open_desk(database_url, tmp_path / "paper", *OPTIONS) as desk:

@@ -16,11 +16,20 @@ from core.db_state_manager.records import Intent, OrderPlan
 from core.db_state_manager.states import ControlState, IntentState, LegPurpose, OrderState
 from core.errors import Halted, OutcomeUnknown, Rejected
 from live.close_all import CloseAll
+from live.close_all_report import Standings
 from live.exits import ExitDesk
 from live.order_executor import Outcome
+from live.reconciliation import Reconciler
 from live.sending import ORDER_UNKNOWN, OrderSender
 from tests.fixtures.interruption import otherwise
-from tests.fixtures.order_desk import OWNER, Desk, InterruptedClient, carrier_of, open_desk
+from tests.fixtures.order_desk import (
+    CATALOG,
+    OWNER,
+    Desk,
+    InterruptedClient,
+    carrier_of,
+    open_desk,
+)
 from tests.fixtures.rules import BANK, GOLD
 
 CALL = Contract("BANKNIFTY29DEC2658500CE", "NFO")
@@ -164,12 +173,14 @@ def test_close_all_has_a_naked_leg_given_back_while_everything_is_halted(desk: D
         return False
 
     exits = ExitDesk(desk.store, desk.client, desk.chooser, sweep)
+    looks = Reconciler(desk.store, desk.client, "paper", CATALOG, desk.clock)
     closer = CloseAll(
         desk.store,
-        desk.client,
+        Standings(desk.store, looks, desk.clock),
         desk.chooser,
         exits,
         lambda owner: carrier_of(owner, desk.store, desk.client, desk.clock),
+        desk.clock,
         lambda: nullcontext("the operator"),
         lease_s=30,
     )
