@@ -1,183 +1,186 @@
 """Each fault, in each operation, on each leg: it ends booked as it truly is, or locked and visible.
 
-The rows are made from lists, not picked. While a fault stands, and after it has ended, the
-operation is carried on as the recovery would; what the exchange truly holds is then compared with
-what our fills say. No leg ever holds more than was meant, and none is left with a living order.
+The rows are the names of the exchange's own catalogue and not picked. While a fault stands, and
+after it has ended, the operation is carried on as the recovery would; what the exchange truly holds
+is then compared with what our fills say. No leg ever holds more than was meant, no order leaves
+beside a living one of its leg, and none is left.
 """
 
 from collections import Counter
-from contextlib import suppress
-from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from brokers.messages import GatewayMode
+from brokers.openalgo_http import ORDER_TIMEOUT_S
+from brokers.paper_exchange.fault_schemas import _LONGEST_S
+from brokers.paper_exchange.faults import FaultName
+from core.db_state_manager.closings import CLOSE_ALL
 from core.db_state_manager.invariants import violations
-from core.db_state_manager.records import Intent
-from core.db_state_manager.states import ACTIVE_INTENTS, IntentSource
-from core.errors import PortfolioError
-from tests.fixtures.order_desk import WINDOW_S, Desk, open_desk
-from tests.fixtures.paper_faults import PaperFaults
-from tests.fixtures.rules import BANK, GOLD
+from core.db_state_manager.states import ACTIVE_INTENTS
+from live.close_all_report import ClosingState
+from live.engine_threads import Pace
+from tests.fixtures.fault_matrix import ENTRIES, LEGS, NOT_THERE, OPERATIONS, VARIANTS, Variant
+from tests.fixtures.matrix_desk import LOTS, MatrixDesk, open_matrix
 
-pytestmark = pytest.mark.slow
-
-CALL, PUT, FUTURE = "BANKNIFTY29DEC2658500CE", "BANKNIFTY29DEC2658500PE", "GOLDM04DEC26FUT"
-LEGS = ((GOLD, FUTURE), (BANK, CALL), (BANK, PUT))
-LOTS = 2
-OPTIONS = ("--funds", "1e9", "--carry-pct", "6.5")
-PASSES_UNDER_FAULT, PASSES_AFTER = 2, 6
-
-# By fault: what it is set with. `symbol` is the leg's, where a fault can tell legs apart.
-OF_CALLS: dict[str, dict[str, Any]] = {
-    "reply_lost": {"endpoint": "placeorder", "times": 1},
-    "request_lost": {"endpoint": "placeorder", "times": 1},
-    "error_before": {"endpoint": "placeorder", "times": 1},
-    "error_after": {"endpoint": "placeorder", "times": 1},
-    "limited_by_gateway": {"endpoint": "placeorder", "times": 2},
-    "limited_by_broker": {"endpoint": "placeorder", "times": 1},
-    "schema_refused": {"endpoint": "placeorder", "times": 1},
-    "session_dead": {"endpoint": "placeorder", "times": 2},
-    "funds_refused": {"times": 1},
-    "rejected_after_accept": {"times": 1},
-    "partial_fill": {"pieces": [{"fraction": "0.5"}, {"after_looks": 3}], "times": 1},
-    "fill_while_cancelling": {"answer": "success", "times": 1},
-    "price_runs_away": {"ticks": 40, "times": 2},
-    "contract_absent": {"times": 2},
-    "quotes_missing": {"times": 3},
-    "quotes_crossed": {"times": 3},
-}
-OF_ALL: dict[str, dict[str, Any]] = {
-    "books_empty": {"times": 4},
-    "books_stale": {"times": 4},
-    "books_down": {"times": 4},
-    "token_dead": {"times": 4},
-}
-OPERATIONS = ("entry", "add", "exit", "stop exit", "close-all")
+ROOT = Path(__file__).resolve().parents[1]
+PASSES_UNDER_FAULT, PASSES_AFTER = 2, 8
+ALL = [variant for name in FaultName for variant in VARIANTS.get(name, ())]
 
 
-@dataclass(frozen=True, slots=True)
+def test_every_fault_of_the_catalogue_is_in_the_matrix() -> None:
+    assert {name for name in FaultName if not VARIANTS.get(name)} == set()
+    assert [variant for variant in ALL if variant.fault not in VARIANTS] == []
+
+
+@pytest.mark.parametrize("fault", NOT_THERE)
+def test_what_cannot_strike_in_an_operation_is_shown_by_a_test_that_there_is(
+    fault: FaultName,
+) -> None:
+    elsewhere = NOT_THERE[fault]
+    assert elsewhere.reason
+    assert set(elsewhere.operations) < set(OPERATIONS)
+    path, _, name = elsewhere.shown_by.partition("::")
+    text = (ROOT / path).read_text(encoding="utf-8")
+    assert f"def {name}(" in text
+    assert fault.value in text
+
+
+def test_the_search_for_an_order_outlasts_the_slowest_answer() -> None:
+    """The matrix lets a window end only when the exchange has done: so must the service."""
+    assert Pace().resolve_window_s > max(ORDER_TIMEOUT_S, _LONGEST_S) + 10
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", GatewayMode, ids=lambda mode: mode.value)
+@pytest.mark.parametrize("variant", ALL, ids=lambda variant: variant.id)
+def test_whatever_goes_wrong_ends_as_it_truly_is_or_locked(
+    database_url: str, open_folder: Path, variant: Variant, mode: GatewayMode
+) -> None:
+    ends: Counter[str] = Counter()
+    struck: Counter[str] = Counter()
+    with open_matrix(database_url, open_folder / "paper", mode) as desk:
+        for operation in OPERATIONS:
+            for instrument, symbol in LEGS:
+                cell = Cell(desk, variant, operation, instrument, symbol)
+                before = desk.faults.struck().count(variant.fault)
+                ends[cell.end()] += 1
+                struck[operation] += desk.faults.struck().count(variant.fault) > before
+                cell.leave_nothing()
+    print(f"{mode.value} {variant.id}: {dict(ends)}, struck in {dict(struck)}")
+    assert sum(ends.values()) == len(OPERATIONS) * len(LEGS)
+    elsewhere = NOT_THERE.get(variant.fault)
+    never = () if elsewhere is None or mode not in elsewhere.modes else elsewhere.operations
+    missed = [each for each in OPERATIONS if not struck[each] and each not in never]
+    assert missed == [], f"{variant.id} never struck there: the matrix proves nothing of it"
+
+
 class Cell:
     """One combination."""
 
-    fault: str
-    operation: str
-    instrument: str
-    symbol: str
+    def __init__(
+        self, desk: MatrixDesk, variant: Variant, operation: str, instrument: str, symbol: str
+    ) -> None:
+        self.desk = desk
+        self.store = desk.desk.store
+        self.variant = variant
+        self.operation = operation
+        self.instrument = instrument
+        self.symbol = symbol
+        self.before: dict[str, Decimal] = {}
 
-    def set(self, faults: PaperFaults) -> None:
-        """Let it go wrong."""
-        if self.fault == "fill_while_cancelling":
-            # Only what rests is cancelled.
-            faults.set("price_runs_away", symbol=self.symbol, ticks=2000, times=1)
-        if self.fault in OF_CALLS:
-            faults.set(self.fault, symbol=self.symbol, **OF_CALLS[self.fault])
-        else:
-            faults.set(self.fault, **OF_ALL[self.fault])
+    def __str__(self) -> str:
+        return f"{self.variant.id} in {self.operation} of {self.symbol}"
 
-    @property
-    def enters(self) -> bool:
-        """Whether exposure is meant to grow."""
-        return self.operation in ("entry", "add")
+    def end(self) -> str:
+        """How it ended: booked, or locked; anything else fails."""
+        if self.operation != "entry":
+            self._hold()
+        self.before = self.desk.held_lots()
+        told = "" if self._begin() else "refused at first, then "
+        self.desk.set(self.variant, self.instrument, self.symbol)
+        for number in range(PASSES_UNDER_FAULT + PASSES_AFTER):
+            if number == PASSES_UNDER_FAULT:
+                self.desk.calm()
+            if not self._is_active():
+                break
+            self.desk.carry_on()
+            self._never_more_than_meant()
+        self.desk.calm()
+        return told + self._judged()
 
+    def _hold(self) -> None:
+        """The layer that is added to, or closed."""
+        desk = self.desk
+        assert desk.begun("entry", self.instrument) is not None
+        while self.store.active_intents():
+            desk.carry_on()
+        assert [layer.lots for layer in desk.desk.layers(self.instrument)] == [LOTS]
 
-@pytest.mark.parametrize("mode", GatewayMode, ids=lambda mode: mode.value)
-@pytest.mark.parametrize("fault", [*OF_CALLS, *OF_ALL])
-def test_whatever_goes_wrong_ends_as_it_truly_is_or_locked(
-    database_url: str, tmp_path: Path, fault: str, mode: GatewayMode
-) -> None:
-    ends: Counter[str] = Counter()
-    struck = 0
-    with open_desk(database_url, tmp_path / "paper", *OPTIONS, mode=mode) as desk:
-        faults = PaperFaults(desk.paper)
-        for operation in OPERATIONS:
-            for instrument, symbol in LEGS:
-                cell = Cell(fault, operation, instrument, symbol)
-                before = faults.struck().count(fault)
-                ends[_end_of(desk, faults, cell)] += 1
-                struck += faults.struck().count(fault) > before
-                _flatten(desk, faults, cell)
-    print(f"{mode.value} {fault}: {dict(ends)}, struck in {struck}")
-    assert sum(ends.values()) == len(OPERATIONS) * len(LEGS)
-    assert struck, f"{fault} never struck: the matrix proves nothing of it"
+    def _begin(self) -> bool:
+        """Whether it was begun under the fault; one that was refused is begun when it is over."""
+        desk = self.desk
+        desk.set(self.variant, self.instrument, self.symbol)
+        is_begun = desk.begun(self.operation, self.instrument) is not None
+        desk.calm()
+        if self.operation == "close-all":
+            return True
+        if not is_begun:
+            assert self.desk.held_lots() == self.before, self
+            assert self.operation in ENTRIES, f"{self}: an exit was refused"
+            self._as_it_was()
+            assert desk.begun(self.operation, self.instrument) is not None, self
+        return is_begun
 
+    def _as_it_was(self) -> None:
+        if self.variant.lot_sizes:
+            self.desk.usual_lots()
+        for lock in self.store.instrument_locks():
+            self.store.unlock_instrument(lock.instrument, lock.code, "test")
 
-def _end_of(desk: Desk, faults: PaperFaults, cell: Cell) -> str:
-    """How a cell ended: booked, or locked; anything else fails."""
-    intent = _reserved(desk, cell)
-    before = faults.held()
-    cell.set(faults)
-    for number in range(PASSES_UNDER_FAULT + PASSES_AFTER):
-        if number == PASSES_UNDER_FAULT:
-            faults.clear()
-        if desk.store.intent(intent.id).state not in ACTIVE_INTENTS:
-            break
-        _carry_on(desk, intent)
-        _never_more_than_meant(faults, cell, before)
-        desk.clock.wait(WINDOW_S)
-    faults.clear()
-    is_active = desk.store.intent(intent.id).state in ACTIVE_INTENTS
-    locks = [lock for lock in desk.store.instrument_locks() if lock.instrument == cell.instrument]
-    assert _ours(desk) == faults.held(), cell
-    assert violations(desk.store) == [], cell
-    if is_active:
-        assert locks or desk.store.intent(intent.id).reason, cell
-        return "active, visible"
-    assert _resting(faults) == [], cell
-    return "booked, locked" if locks else "booked"
+    def _is_active(self) -> bool:
+        return bool(self.store.active_intents()) or self.desk.is_closing()
 
+    def _never_more_than_meant(self) -> None:
+        for symbol, lots in self.desk.held_lots().items():
+            meant = LOTS if self.operation in ENTRIES else 0
+            allowed = abs(self.before.get(symbol, Decimal(0))) + meant
+            assert abs(lots) <= allowed, f"{self}: {symbol} {lots}"
 
-def _reserved(desk: Desk, cell: Cell) -> Intent:
-    """The operation, with what it needs done before."""
-    if cell.operation == "entry":
-        return desk.reserve_entry(cell.instrument, LOTS)
-    desk.enter(cell.instrument, LOTS)
-    if cell.operation == "add":
-        return desk.reserve_entry(cell.instrument, LOTS, layer=2)
-    source = {
-        "exit": IntentSource.SIGNAL,
-        "stop exit": IntentSource.STOP,
-        "close-all": IntentSource.OPERATOR,
-    }[cell.operation]
-    return desk.reserve_exit(*desk.layers(cell.instrument), source=source)
+    def _judged(self) -> str:
+        desk = self.desk
+        locks = [
+            lock
+            for lock in self.store.instrument_locks()
+            if lock.instrument == self.instrument and lock.code != CLOSE_ALL
+        ]
+        self._never_more_than_meant()
+        assert desk.our_lots() == desk.held_lots(), str(self)
+        assert violations(self.store) == [], str(self)
+        active = [each for each in self.store.active_intents() if each.state in ACTIVE_INTENTS]
+        if active or desk.is_closing():
+            assert locks or all(each.reason for each in active), str(self)
+            return "active, visible"
+        assert desk.resting() == [], str(self)
+        desk.check_fills()
+        if self.operation == "close-all":
+            state = desk.outcome_of_closing(self.instrument)
+            assert state in (ClosingState.FLAT, ClosingState.LOCKED), str(self)
+            assert (state is ClosingState.FLAT) == (desk.held_lots() == {}), str(self)
+            return str(state).lower()
+        return "booked, locked" if locks else "booked"
 
-
-def _carry_on(desk: Desk, intent: Intent) -> None:
-    """As the recovery does: one pass, and an error only ends that pass."""
-    with suppress(PortfolioError):
-        desk.carrier.carry_out(intent, most_passes=1)
-
-
-def _never_more_than_meant(faults: PaperFaults, cell: Cell, before: dict[str, int]) -> None:
-    unit = 30 if cell.instrument == BANK else 1
-    for symbol, quantity in faults.held().items():
-        allowed = abs(before.get(symbol, 0)) + (LOTS * unit if cell.enters else 0)
-        assert abs(quantity) <= allowed, (cell, symbol, quantity)
-
-
-def _ours(desk: Desk) -> dict[str, int]:
-    return {leg.symbol: leg.quantity for leg in desk.store.held_by_fills()}
-
-
-def _resting(faults: PaperFaults) -> list[str]:
-    over = ("complete", "cancelled", "rejected")
-    rows = faults.truth()["orders"]
-    return [row["orderid"] for row in rows if row["status"] not in over]
-
-
-def _flatten(desk: Desk, faults: PaperFaults, cell: Cell) -> None:
-    """Leave nothing for the next cell; what is locked is released as an operator would."""
-    faults.clear()
-    for lock in desk.store.instrument_locks():
-        desk.store.unlock_instrument(lock.instrument, lock.code, "test")
-    for _ in range(5):
-        for intent in desk.store.active_intents():
-            _carry_on(desk, intent)
-            desk.clock.wait(WINDOW_S)
-    assert desk.store.active_intents() == [], cell
-    layers = desk.layers(cell.instrument)
-    if layers:
-        desk.leave(*layers)
-    assert faults.held() == {}, cell
+    def leave_nothing(self) -> None:
+        """Nothing for the next cell; what is locked is released as an operator would."""
+        desk = self.desk
+        desk.calm()
+        self._as_it_was()
+        for _ in range(5):
+            if self.store.active_intents():
+                desk.carry_on()
+        assert self.store.active_intents() == [], str(self)
+        layers = desk.desk.layers(self.instrument)
+        if layers:
+            desk.desk.leave(*layers)
+        assert desk.faults.held() == {}, str(self)
