@@ -80,8 +80,7 @@ class ExitDesk:
         if self._pause(seconds):
             raise Stopping
 
-    def attempt(self, request: DecisionRequest, decide: DecideExit) -> Reservation:
-        """One try at it; BUSY while another operation works. Raises Retryable."""
+    def _try(self, request: DecisionRequest, decide: DecideExit) -> Reservation:
         held = self._store.held_legs(request.instrument)
         self._read_master(leg for legs in held.values() for leg in legs)
 

@@ -2,8 +2,8 @@
 
 from core.db_state_manager.broker_books import BrokerBooks
 from core.db_state_manager.capital import Capital
-from core.db_state_manager.end_of_day import EndOfDay
 from core.db_state_manager.closings import Closings
+from core.db_state_manager.end_of_day import EndOfDay
 from core.db_state_manager.history import History
 from core.db_state_manager.lot_sizes import LotSizes
 from core.db_state_manager.missing_alerts import MissingAlerts
