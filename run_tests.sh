@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Runs the tests in a virtual environment of its own (.venv), made and kept up to date here.
+# Runs the tests in a virtual environment of its own (.venv), made and kept up to date here. The Pine
+# scripts run in another (.venv-pine), made where tests/pine is among what is run.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
@@ -14,7 +15,7 @@ Folders:  unit  integration  crash  e2e  pine       tests/FOLDER only
 Options:
   --all           slow tests too, harder random search, the branch coverage of core/,
                   PostgreSQL 15, the mutation check and the benchmarks
-  --setup-only    make or update .venv and stop
+  --setup-only    make or update .venv and .venv-pine and stop
   --help          this text
 
 Anything else goes to pytest, for example:
@@ -29,6 +30,18 @@ program=run_tests
 
 folder_has_tests() {
     [ -n "$(find "tests/$1" -name 'test_*.py' 2>/dev/null | head -n 1)" ]
+}
+
+# Whether tests/pine is among what was asked for: everything, that folder, or something inside it.
+runs_pine() {
+    local argument elsewhere=no
+    for argument in ${arguments[@]+"${arguments[@]}"}; do
+        case "$argument" in
+        tests/pine*) return 0 ;;
+        tests/*) elsewhere=yes ;;
+        esac
+    done
+    [ "$elsewhere" = no ]
 }
 
 cores() {
@@ -78,10 +91,10 @@ run_all() {
     run_pytest --hypothesis-profile thorough --cov --cov-report= tests/unit | tee "$log"
     say "the rooms together"
     run_pytest -m "not slow" --cov --cov-append --cov-report= \
-        tests/integration tests/crash tests/e2e | tee -a "$log"
+        tests/integration tests/crash tests/e2e tests/pine | tee -a "$log"
     say "what is slow"
     at_once=$((2 * $(cores)))
-    run_pytest -m slow tests/integration tests/crash tests/e2e | tee -a "$log"
+    run_pytest -m slow tests/integration tests/crash tests/e2e tests/pine | tee -a "$log"
     say "coverage"
     .venv/bin/python -m coverage report
     .venv/bin/python scripts/coverage_floor.py
@@ -131,8 +144,11 @@ if [ "$some_folder" = no ]; then
 fi
 
 set_up requirements-dev.txt requirements.txt
+if runs_pine; then
+    set_up_pine
+fi
 case "$mode" in
-setup) say "environment .venv is up to date" ;;
+setup) say "environments .venv and .venv-pine are up to date" ;;
 all) run_all ;;
 fast)
     say "tests that are not slow"
