@@ -227,6 +227,7 @@ def chart_of(spec: InstrumentSpec, minutes: int, hours: tuple[str, str]) -> Char
         minutes=minutes,
         opens=hours[0],
         closes=hours[1],
+        point_value=float(spec.fixed_point_value or 1),
     )
 
 

@@ -50,6 +50,7 @@ CHART = {
     "closes": "15:30",
 }
 _WORKDAYS = range(5)
+_TICK_PROOF = "from pynecore.types import IBPersistentSeries\n"
 _Row = dict[str, Any]
 
 
@@ -177,6 +178,17 @@ def correct_symbol_names() -> None:
     script_runner._set_lib_syminfo_properties = corrected
 
 
+def compiled(source: str) -> str:
+    """The script in Python. The compiler takes `varip` for `var`: here it outlives a tick again."""
+    python: str = transpile(source)
+    for name in re.findall(r"^varip +(?:\w+ +)?(\w+) *=", source, re.MULTILINE):
+        kept = re.compile(rf"^( *{name}: )Persistent", re.MULTILINE)
+        python, found = kept.subn(r"\1IBPersistent", python)
+        if found != 1:
+            raise ValueError(f"varip {name} is declared {found} times in the compiled script")
+    return re.sub(r"^(?=from pynecore\.types import )", _TICK_PROOF, python, count=1, flags=re.M)
+
+
 def read_bars(path: str) -> list[OHLCV]:
     """The bars of a CSV; its header is passed over."""
     with Path(path).open(newline="") as file:
@@ -212,10 +224,10 @@ def run(request: _Row) -> _Row:
     ):
         warnings.simplefilter("always")
         started = time.perf_counter()
-        compiled = Path(folder) / (re.sub(r"\W", "_", script.stem) + ".py")
-        compiled.write_text(transpile(script.read_text(encoding="utf-8")), encoding="utf-8")
+        program = Path(folder) / (re.sub(r"\W", "_", script.stem) + ".py")
+        program.write_text(compiled(script.read_text(encoding="utf-8")), encoding="utf-8")
         compiled_at = time.perf_counter()
-        runner = _runner(compiled, bars, chart, request)
+        runner = _runner(program, bars, chart, request)
         plots: list[_Row] = []
         trades: list[_Row] = []
         for _, shown, *closed in runner.run_iter():
@@ -239,14 +251,14 @@ def run(request: _Row) -> _Row:
 
 
 def _runner(
-    compiled: Path, bars: list[OHLCV], chart: _Row, request: _Row
+    program: Path, bars: list[OHLCV], chart: _Row, request: _Row
 ) -> script_runner.ScriptRunner:
     inputs = request.get("inputs") or {}
     lib._timenow_ms = bars[-1].timestamp
     exact = {"inputs": inputs, "lossless_prices": True, "lossless_volume": True}
     if not request.get("ticks"):
         return script_runner.ScriptRunner(
-            compiled,
+            program,
             iter(bars),
             symbol(chart),
             last_bar_index=len(bars) - 1,
@@ -260,7 +272,7 @@ def _runner(
         yield from read_ticks(request["ticks"])
 
     return script_runner.ScriptRunner(
-        compiled, history_then_ticks(), symbol(chart), live=True, **exact
+        program, history_then_ticks(), symbol(chart), live=True, **exact
     )
 
 
