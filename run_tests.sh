@@ -14,7 +14,7 @@ Folders:  unit  integration  crash  e2e  pine       tests/FOLDER only
 
 Options:
   --all           slow tests too, harder random search, the branch coverage of core/,
-                  PostgreSQL 15, the mutation check and the benchmarks
+                  PostgreSQL 15, the mutation checks and the benchmarks
   --setup-only    make or update .venv and .venv-pine and stop
   --help          this text
 
@@ -101,6 +101,8 @@ run_all() {
     check_postgres15
     say "mutation check"
     .venv/bin/python -m scripts.mutation
+    say "mutation check of the Pine scripts"
+    .venv/bin/python -m scripts.pine_mutants
     run_benchmarks
     say "everything passed"
     grep -E '^[0-9]+ (passed|failed)' "$log"

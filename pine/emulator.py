@@ -16,13 +16,13 @@ By hand: .venv-pine/bin/python pine/emulator.py SCRIPT BARS.csv [INPUTS_AS_JSON 
 """
 
 import csv
+import hashlib
 import json
 import math
 import os
 import re
 import sys
 import tempfile
-import time
 import traceback
 import warnings
 from collections.abc import Iterator
@@ -210,30 +210,33 @@ def read_ticks(path: str) -> Iterator[OHLCV]:
             yield OHLCV(int(row[1]) * 1000, *prices, 1.0, is_closed=row[6] == "1")
 
 
-def run(request: _Row) -> _Row:
-    """One script over one set of bars."""
-    script = Path(request["script"])
+def program_of(script: Path, folder: Path) -> Path:
+    """The script's Python in a folder that keeps it, so that it is compiled once."""
+    source = script.read_bytes()
+    program = (
+        folder / hashlib.sha256(source).hexdigest() / (re.sub(r"\W", "_", script.stem) + ".py")
+    )
+    if not program.exists():
+        program.parent.mkdir()
+        program.write_text(compiled(source.decode("utf-8")), encoding="utf-8")
+    return program
+
+
+def run(request: _Row, folder: Path) -> _Row:
+    """One script over one set of bars; `folder` keeps compiled scripts."""
     chart = CHART | (request.get("chart") or {})
     bars = read_bars(request["bars"])
     recorder = Recorder()
     recorder.attach()
     correct_symbol_names()
-    with (
-        tempfile.TemporaryDirectory(prefix="pine_") as folder,
-        warnings.catch_warnings(record=True) as noticed,
-    ):
+    plots: list[_Row] = []
+    trades: list[_Row] = []
+    with warnings.catch_warnings(record=True) as noticed:
         warnings.simplefilter("always")
-        started = time.perf_counter()
-        program = Path(folder) / (re.sub(r"\W", "_", script.stem) + ".py")
-        program.write_text(compiled(script.read_text(encoding="utf-8")), encoding="utf-8")
-        compiled_at = time.perf_counter()
-        runner = _runner(program, bars, chart, request)
-        plots: list[_Row] = []
-        trades: list[_Row] = []
+        runner = _runner(program_of(Path(request["script"]), folder), bars, chart, request)
         for _, shown, *closed in runner.run_iter():
             plots.append({name: plain(value) for name, value in shown.items()})
             trades += [_trade(trade) for trade in (closed[0] if closed else ())]
-        ended = time.perf_counter()
     position = getattr(runner.script, "position", None)
     names = dict.fromkeys(name for shown in plots for name in shown)
     return {
@@ -245,8 +248,6 @@ def run(request: _Row) -> _Row:
         "open_trades": [] if position is None else [_open(each) for each in position.open_trades],
         "dropped": recorder.dropped(len(plots) - 1),
         "warnings": [str(warning.message) for warning in noticed],
-        "compile_s": compiled_at - started,
-        "run_s": ended - compiled_at,
     }
 
 
@@ -295,7 +296,7 @@ def _open(trade: Any) -> _Row:
     }
 
 
-def answer(request: _Row) -> str:
+def answer(request: _Row, folder: Path) -> str:
     """The result of a run in a forked process, or {"error": what went wrong}, as a JSON line."""
     reading, writing = os.pipe()
     child = os.fork()
@@ -306,7 +307,7 @@ def answer(request: _Row) -> str:
             os.dup2(2, 1)  # what the runtime prints is not an answer
             with os.fdopen(writing, "w", encoding="utf-8") as pipe:
                 try:
-                    json.dump(run(request), pipe, allow_nan=False)
+                    json.dump(run(request, folder), pipe, allow_nan=False)
                 except BaseException:
                     json.dump({"error": traceback.format_exc()}, pipe)
             status = 0
@@ -321,14 +322,16 @@ def answer(request: _Row) -> str:
 
 def main(arguments: list[str]) -> int:
     """Answer the requests of the standard input, or the one that the arguments make up."""
-    if not arguments:
-        for line in sys.stdin:
-            print(answer(json.loads(line)), flush=True)
+    with tempfile.TemporaryDirectory(prefix="pine-") as folder:
+        if not arguments:
+            for line in sys.stdin:
+                print(answer(json.loads(line), Path(folder)), flush=True)
+            return 0
+        script, bars, *more = arguments
+        inputs, chart = (json.loads(text) for text in (*more, "{}", "{}")[:2])
+        request = {"script": script, "bars": bars, "inputs": inputs, "chart": chart}
+        print(answer(request, Path(folder)))
         return 0
-    script, bars, *more = arguments
-    inputs, chart = (json.loads(text) for text in (*more, "{}", "{}")[:2])
-    print(answer({"script": script, "bars": bars, "inputs": inputs, "chart": chart}))
-    return 0
 
 
 if __name__ == "__main__":

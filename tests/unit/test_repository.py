@@ -17,6 +17,7 @@ ROOMS = ("core", "live", "brokers", "backtest")
 MAX_FILE_LINES = 500
 MAX_FUNCTION_LINES = 60
 
+REQUIREMENTS = ("requirements.txt", "requirements-dev.txt", "requirements-pine.txt")
 PIN = re.compile(r"[A-Za-z0-9_.-]+==[A-Za-z0-9.]+(; python_full_version < \"[0-9.]+\")?")
 
 
@@ -73,7 +74,7 @@ def test_every_module_opens_with_a_docstring() -> None:
     assert silent == []
 
 
-@pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt"])
+@pytest.mark.parametrize("name", REQUIREMENTS)
 def test_every_requirement_is_pinned_to_one_version(name: str) -> None:
     lines = (REPOSITORY / name).read_text(encoding="utf-8").splitlines()
     pins = [line for line in lines if line and not line.startswith(("#", "-r "))]
@@ -85,11 +86,29 @@ def test_every_requirement_has_its_reason_written_down() -> None:
     reasons = (REPOSITORY / "docs" / "dependencies.md").read_text(encoding="utf-8").lower()
     pinned = {
         line.split("==")[0].lower()
-        for name in ("requirements.txt", "requirements-dev.txt")
+        for name in REQUIREMENTS
         for line in (REPOSITORY / name).read_text(encoding="utf-8").splitlines()
         if "==" in line
     }
     assert {package for package in pinned if f"| {package} |" not in reasons} == set()
+
+
+def test_what_needs_to_be_named_is_named() -> None:
+    """PyneCore's NOTICE asks for its line where users can see it."""
+    third_parties = (REPOSITORY / "docs" / "third-party.md").read_text(encoding="utf-8")
+    pinned = (REPOSITORY / "requirements-pine.txt").read_text(encoding="utf-8")
+    assert "pynesys-pynecore==" in pinned
+    assert "Powered by PyneSys (https://pynesys.io)" in third_parties
+
+
+def test_one_version_of_a_package_wherever_it_is_pinned() -> None:
+    pins: dict[str, set[str]] = {}
+    for name in REQUIREMENTS:
+        for line in (REPOSITORY / name).read_text(encoding="utf-8").splitlines():
+            package, found, version = line.partition("==")
+            if found:
+                pins.setdefault(package.lower(), set()).add(version)
+    assert {package for package, versions in pins.items() if len(versions) > 1} == set()
 
 
 def test_the_import_contracts_cover_every_room() -> None:
