@@ -217,7 +217,7 @@ def program_of(script: Path, folder: Path) -> Path:
         folder / hashlib.sha256(source).hexdigest() / (re.sub(r"\W", "_", script.stem) + ".py")
     )
     if not program.exists():
-        program.parent.mkdir()
+        program.parent.mkdir(exist_ok=True)
         program.write_text(compiled(source.decode("utf-8")), encoding="utf-8")
     return program
 

@@ -8,7 +8,7 @@ from functools import cache
 import pytest
 
 from backtest.pine_emulator import PYTHON, Emulation, PineEmulator, script_of
-from tests.fixtures.pine_parity import SCRIPTS, ShippedRun, chart, sample_bars
+from tests.fixtures.pine_parity import SCRIPTS, ShippedRun, chart, long_run_bars
 
 
 @pytest.fixture(scope="session")
@@ -24,7 +24,7 @@ def emulator() -> Iterator[PineEmulator]:
 def shipped_run(
     emulator: PineEmulator, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 ) -> ShippedRun:
-    """Each instrument's script with its own defaults, over all the sample's bars.
+    """Each instrument's script with its own defaults, over several thousand bars.
 
     The first of the workers runs it, the others read what it said.
     """
@@ -38,7 +38,7 @@ def shipped_run(
         with (folder / f"{instrument}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not kept.exists():
-                bars = sample_bars(instrument)
+                bars = long_run_bars(instrument)
                 said = emulator.run(script_of(SCRIPTS[instrument]), bars, chart(instrument))
                 kept.write_bytes(pickle.dumps(said))
         kept_run: Emulation = pickle.loads(kept.read_bytes())  # noqa: S301  # our own of just now

@@ -72,7 +72,7 @@ def test_margin_would_swallow_layers_of_gold(emulator: PineEmulator, tmp_path: P
     text = script_of(SCRIPTS["GOLD_MINI"]).read_text(encoding="utf-8")
     script = tmp_path / "margin.pine"
     script.write_text(text.replace("margin_long=0,", "margin_long=100,"), encoding="utf-8")
-    said = emulator.run(script, sample_bars("GOLD_MINI").first(5000), chart("GOLD_MINI"))
+    said = emulator.run(script, sample_bars("GOLD_MINI").first(3000), chart("GOLD_MINI"))
     assert said.dropped
 
 

@@ -14,6 +14,7 @@ from backtest.pine_emulator import PineEmulator, script_of
 from backtest.strategy import StrategyParams
 from core.models import MarketDataSignal, Signal, SignalType, StopMode
 from core.webhook_parser import CONDITIONS, INDICATORS, fingerprint
+from tests.fixtures.pine_mutants import EASY, SUDDEN, stop_and_add_at_once
 from tests.fixtures.pine_parity import (
     CATALOG,
     DATE_NAMES,
@@ -26,6 +27,7 @@ from tests.fixtures.pine_parity import (
     chart,
     differences,
     inputs_of,
+    long_run_bars,
     read,
     sample_bars,
     shipped_params,
@@ -52,7 +54,7 @@ def test_the_script_sees_and_does_what_the_backtest_does(
     shipped_run: ShippedRun, instrument: str
 ) -> None:
     """Its own defaults, not told by inputs, are the configuration's."""
-    bars = sample_bars(instrument)
+    bars = long_run_bars(instrument)
     assert len(bars) > SHORTEST_RUN_BARS
     expected = Expected.of(instrument, bars, shipped_params(instrument))
     assert list(differences(shipped_run(instrument), bars, expected)) == []
@@ -130,7 +132,7 @@ def test_each_closed_bar_is_told_once_from_the_first_with_an_atr(
 ) -> None:
     told = [said for said in shipped_run(instrument).said if not said.is_order]
     first = shipped_params(instrument).atr_length - 1
-    assert [said.bar for said in told] == list(range(first, len(sample_bars(instrument))))
+    assert [said.bar for said in told] == list(range(first, len(long_run_bars(instrument))))
     assert all(isinstance(read(said.message), MarketDataSignal) for said in told)
 
 
@@ -153,10 +155,6 @@ def test_an_alert_tells_what_is_held_once_it_is_done(
 
 # Other inputs
 
-# Entries are many, so that what comes after them is seen often.
-EASY = StrategyParams(
-    rsi_threshold=55.0, ema_length=50, adx_threshold=45.0, er_threshold=0.3, donchian_length=10
-)
 INPUT_SETS = {
     "entries are easy": EASY,
     "all leave on SuperTrend": replace(EASY, stop_mode=StopMode.SUPERTREND),
@@ -215,6 +213,14 @@ def test_any_inputs_are_the_same_strategy(
     assert every_difference(emulator, instrument, params, bars) == []
 
 
+def test_a_bar_that_closes_a_layer_opens_none(emulator: PineEmulator) -> None:
+    """Where a stop is hit and all that an add needs holds too, the script leaves."""
+    bars = stop_and_add_at_once()
+    orders = Expected.of("BANK_NIFTY", bars, SUDDEN).orders
+    assert [order.type for _, order in orders] == [SignalType.BASE_ENTRY, SignalType.EXIT]
+    assert every_difference(emulator, "BANK_NIFTY", SUDDEN, bars) == []
+
+
 def test_layers_leave_in_every_stop_mode_one_by_one_or_together() -> None:
     """The market of these tests shows what the modes do: else equality would mean little."""
     bars = sample_bars("BANK_NIFTY").first(QUICK_BARS)
@@ -246,6 +252,7 @@ def test_real_bars_are_no_other_matter(emulator: PineEmulator, shared: Path, nam
     assert every_difference(emulator, "BANK_NIFTY", params, bars) == []
 
 
+@pytest.mark.slow
 def test_real_bars_with_the_shipped_numbers(emulator: PineEmulator, shared: Path) -> None:
     bars = bars_of(shared / "data" / "banknifty_15m_2018_2020.csv", "BANK_NIFTY")
     params = shipped_params("BANK_NIFTY")
