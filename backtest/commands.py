@@ -190,6 +190,19 @@ def write_bars(out: Path, on_tick: bool, **given: Any) -> None:
         _say_written(console, path)
 
 
+@backtest.command("alerts")
+@click.option("--out", type=FOLDER, required=True, help="Folder of the files.")
+@input_options
+def write_alerts(out: Path, **given: Any) -> None:
+    """Write what the Pine scripts would send over the bars, one alert a line, in their order."""
+    from backtest.pine_alerts import write_alert_files
+    from backtest.runs import prepare
+
+    console = Console()
+    for path in write_alert_files(prepare(read_options(given)), out).values():
+        _say_written(console, path)
+
+
 def _run(console: Console, options: RunOptions) -> BacktestResult:
     from backtest.runs import prepare
 

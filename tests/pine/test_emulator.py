@@ -2,6 +2,9 @@
 
 import json
 import subprocess
+import sys
+from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +21,17 @@ from backtest.pine_emulator import (
     script_of,
 )
 from core.errors import InputInvalid
+from core.models import Signal
 from tests.fixtures.pine_mutants import mutated
-from tests.fixtures.pine_parity import SCRIPTS, ShippedRun, chart, sample_bars
+from tests.fixtures.pine_parity import (
+    SCRIPTS,
+    Expected,
+    ShippedRun,
+    chart,
+    read,
+    sample_bars,
+    shipped_params,
+)
 
 FIRST_BAR_S = 1_735_962_300  # 2025-01-04 09:15 in India
 FIVE_BARS = Bars(
@@ -133,3 +145,31 @@ def test_without_its_environment_it_says_what_makes_it(monkeypatch: pytest.Monke
     monkeypatch.setattr("backtest.pine_emulator.PYTHON", Path("nowhere/python"))
     with pytest.raises(InputInvalid, match="setup-only"):
         PineEmulator()
+
+
+def test_the_command_line_writes_the_alerts_that_fired(
+    emulator: PineEmulator, tmp_path: Path
+) -> None:
+    """With the configuration's own numbers told to the script, from a day on."""
+    assert emulator is not None
+    bars = sample_bars("BANK_NIFTY").first(600)
+    file = tmp_path / "bars.csv"
+    columns = zip(bars.epoch_s, bars.open, bars.high, bars.low, bars.close, strict=True)
+    rows = [",".join(str(value) for value in row) for row in columns]
+    file.write_text("\n".join(["time,open,high,low,close", *rows]), encoding="ascii")
+    config = tmp_path / "config.json"
+    easy = {"er_threshold": 0.3, "adx_threshold": 45.0, "ema_length": 50}
+    config.write_text(json.dumps({"instruments": {"BANK_NIFTY": {"strategy": easy}}}))
+    command = [
+        *(sys.executable, "portfolio_manager.py", "backtest", "alerts", "--out", str(tmp_path)),
+        *("--bars", f"BANK_NIFTY={file}", "--config", str(config), "--from", "2024-04-01"),
+    ]
+    subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    told = [read(line) for line in (tmp_path / "bank_nifty.jsonl").read_text().splitlines()]
+    orders = [alert for alert in told if isinstance(alert, Signal)]
+    params = replace(
+        shipped_params("BANK_NIFTY"),
+        start=date(2024, 4, 1),
+        **easy,  # type: ignore[arg-type]
+    )
+    assert orders == [order for _, order in Expected.of("BANK_NIFTY", bars, params).orders] != []

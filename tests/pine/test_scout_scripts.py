@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from backtest.bars import Bars
+from backtest.pine_alerts import inputs_of
 from backtest.pine_emulator import Emulation, Inputs, PineEmulator, Said, Tick, script_of
 from backtest.strategy import compute
 from core.ist import IST
@@ -20,7 +21,6 @@ from tests.fixtures.pine_parity import (
     Expected,
     chart,
     indicator_differences,
-    inputs_of,
     minutes_of,
     read,
     sample_bars,

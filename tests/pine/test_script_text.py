@@ -9,9 +9,10 @@ from dataclasses import fields
 
 import pytest
 
+from backtest.pine_alerts import DATE_NAMES, INPUT_NAMES
 from backtest.pine_emulator import REPOSITORY
 from scripts.make_pine import FOLDER, make_scripts
-from tests.fixtures.pine_parity import DATE_NAMES, INPUT_NAMES, SCOUTS, SCRIPTS, shipped_params
+from tests.fixtures.pine_parity import SCOUTS, SCRIPTS, shipped_params
 
 NAMES = sorted(make_scripts())
 STRATEGIES = sorted(f"{name}.pine" for name in SCRIPTS.values())

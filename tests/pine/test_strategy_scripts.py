@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from backtest.bars import Bars
+from backtest.pine_alerts import DATE_NAMES, INPUT_NAMES, inputs_of
 from backtest.pine_emulator import PineEmulator, script_of
 from backtest.strategy import StrategyParams
 from core.models import MarketDataSignal, Signal, SignalType, StopMode
@@ -17,8 +18,6 @@ from core.webhook_parser import CONDITIONS, INDICATORS, fingerprint
 from tests.fixtures.pine_mutants import EASY, SUDDEN, stop_and_add_at_once
 from tests.fixtures.pine_parity import (
     CATALOG,
-    DATE_NAMES,
-    INPUT_NAMES,
     SCRIPTS,
     TOLERANCE,
     Expected,
@@ -26,7 +25,6 @@ from tests.fixtures.pine_parity import (
     bars_of,
     chart,
     differences,
-    inputs_of,
     long_run_bars,
     read,
     sample_bars,
