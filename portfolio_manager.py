@@ -14,6 +14,7 @@ COMMANDS = {
     "backtest": ("backtest.commands", "backtest"),
     "broker": ("live.commands.broker", "broker"),
     "capital": ("live.commands.capital", "capital"),
+    "chain": ("live.commands.chain", "chain"),
     "doctor": ("live.commands.doctor", "doctor"),
     "emergency": ("live.commands.emergency", "emergency"),
     "explain": ("live.commands.explain", "explain"),
