@@ -78,6 +78,11 @@ class AnswerFields:
             raise self._unreadable(key, "a number")
         return number
 
+    def told_number(self, key: str) -> Decimal | None:
+        """A number from zero that is a hint only; None where there is none. Raises nothing."""
+        number = as_number(self._raw.get(key))
+        return None if number is None or number < 0 else number
+
     def price(self, key: str) -> Decimal:
         """A number that is not negative."""
         number = self.number(key)

@@ -196,6 +196,7 @@ class Quote:
     """Prices of one contract, without a time: their age cannot be seen.
 
     `bid` and `ask` are None where nobody is on that side; `high` and `low` before the first trade.
+    `open_interest` and `volume` are None where they are not told.
     """
 
     contract: Contract
@@ -204,6 +205,8 @@ class Quote:
     ask: Decimal | None
     high: Decimal | None
     low: Decimal | None
+    open_interest: Decimal | None = None
+    volume: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)

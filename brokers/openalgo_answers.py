@@ -177,6 +177,8 @@ def _quote(contract: Contract, data: AnswerFields) -> Quote:
         ask=data.price("ask") or None,
         high=data.price("high") or None,
         low=data.price("low") or None,
+        open_interest=data.told_number("oi"),
+        volume=data.told_number("volume"),
     )
 
 

@@ -117,6 +117,37 @@ class StandInTrailed:
     stood_in: BarStoodIn
 
 
+@dataclass(frozen=True, slots=True)
+class LayerRolled:
+    """A layer was closed at `near_close` in one contract and opened at `far_open` in the next.
+
+    `lots`, `point_value`, `lot_size`, `margin_per_lot` and `symbol` are those it has from then on;
+    `charges` are those of all its legs. `slippage` is the basis it got less the one planned, in
+    points. `near` and `far` name the contracts. `more_follow` as of LayerReduced.
+    """
+
+    instrument: str
+    position_id: str
+    lots: int
+    near_close: Decimal
+    far_open: Decimal
+    time: datetime
+    point_value: Decimal
+    lot_size: int
+    margin_per_lot: Decimal
+    charges: Decimal
+    near: str
+    far: str
+    symbol: str | None = None
+    slippage: Decimal = Decimal(0)
+    more_follow: bool = False
+
+    @property
+    def basis(self) -> Decimal:
+        """How much dearer the next contract was, in points."""
+        return self.far_open - self.near_close
+
+
 BookEvent: TypeAlias = (
     CapitalMoved
     | BarClosed
@@ -127,4 +158,5 @@ BookEvent: TypeAlias = (
     | ExposureReleased
     | LayerOpened
     | LayerReduced
+    | LayerRolled
 )

@@ -257,6 +257,30 @@ class EodConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class RolloverConfig:
+    """When and how positions are moved to the next contract.
+
+    Not begun: with less than `session_left_min` of the session left, where open interest (or, where
+    it is not told, volume) is below `min_open_interest`, or where the spreads of all legs come to
+    more than `max_cost_pct`. The next contract is opened within `open_s` of the decision, each leg
+    at no more than `max_slippage_pct` beyond where it began, and not at all when it has moved by
+    more than `max_drift_pct` since. What is not rolled `exit_lead_min` before it must be gone is
+    closed. Percentages are of the instrument's price.
+    """
+
+    enabled: bool = flag(True)
+    min_open_interest: int = whole(100, low=0, high=100_000_000, unit="as the gateway counts")
+    max_cost_pct: Decimal = number("0.3", above="0", high="5", unit="% of price")
+    max_slippage_pct: Decimal = number("0.1", above="0", high="5", unit="% of price, a leg")
+    max_drift_pct: Decimal = number("0.5", above="0", high="10", unit="% of price")
+    leg_s: Decimal = number("45", low="1", high="600", unit="s")
+    open_s: Decimal = number("600", low="30", high="7200", unit="s after the decision")
+    exit_lead_min: int = whole(60, low=1, high=360, unit="minutes")
+    session_left_min: int = whole(15, low=1, high=240, unit="minutes")
+    retry_min: int = whole(15, low=1, high=240, unit="minutes")
+
+
+@dataclass(frozen=True, slots=True)
 class StrategyConfig:
     """The signal generator's numbers (the same in Pine and in the backtest)."""
 
@@ -318,6 +342,7 @@ class PortfolioConfig:
     execution: ExecutionConfig = field(default_factory=ExecutionConfig)
     background: BackgroundConfig = field(default_factory=BackgroundConfig)
     eod: EodConfig = field(default_factory=EodConfig)
+    rollover: RolloverConfig = field(default_factory=RolloverConfig)
     instruments: Mapping[str, InstrumentConfig] = field(default_factory=dict)
 
     @classmethod

@@ -12,13 +12,14 @@ from core.models import Limiter, SignalType
 
 
 class DecisionCode(StrEnum):
-    """What was decided. The first five act; the rest open nothing and close nothing."""
+    """What was decided. The first six act; the rest open nothing and close nothing."""
 
     ENTER_BASE = "ENTER_BASE"
     ENTER_PYRAMID = "ENTER_PYRAMID"
     EXIT = "EXIT"
     STOP_HIT = "STOP_HIT"
     PEEL_OFF = "PEEL_OFF"
+    ROLL = "ROLL"
     NOTHING_HELD = "NOTHING_HELD"
     INSTRUMENT_UNKNOWN = "INSTRUMENT_UNKNOWN"
     INSTRUMENT_DISABLED = "INSTRUMENT_DISABLED"
@@ -109,11 +110,31 @@ class LayerClose:
 
 
 @dataclass(frozen=True, slots=True)
+class LayerRoll:
+    """A layer that is to be moved: `lots` of its contract closed, `lots_after` of the next opened.
+
+    The contract's terms are those of the next one. `near_price` and `far_price` are what both cost
+    (points) when it was planned; `symbol` is the next one's where it is a single contract.
+    """
+
+    position_id: str
+    layer: int
+    lots: int
+    lots_after: int
+    point_value: Decimal
+    lot_size: int
+    margin_per_lot: Decimal
+    near_price: Decimal
+    far_price: Decimal
+    symbol: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
-    """The outcome of one alert or one closed bar.
+    """The outcome of one alert or one closed bar, or the roll of an instrument's layers.
 
     Entries carry `lots`, `initial_stop` and what they add to risk, volatility and margin (rupees);
-    exits carry `closes`. `reason` is for people, `code` for programs.
+    exits carry `closes`, rolls `rolls`. `reason` is for people, `code` for programs.
     """
 
     code: DecisionCode
@@ -131,8 +152,15 @@ class Decision:
     constraints: tuple[Constraint, ...] = ()
     gates: tuple[GateVerdict, ...] = ()
     closes: tuple[LayerClose, ...] = ()
+    rolls: tuple[LayerRoll, ...] = ()
 
     @property
     def acts(self) -> bool:
-        """True when something is to be opened or closed."""
-        return self.lots > 0 or bool(self.closes)
+        """True when something is to be opened, closed or moved."""
+        return self.lots > 0 or bool(self.closes) or bool(self.rolls)
+
+    @property
+    def lots_closed(self) -> int:
+        """The lots that an exit closes, or a roll moves."""
+        closes = sum(close.lots for close in self.closes)
+        return closes + sum(roll.lots for roll in self.rolls)

@@ -19,12 +19,14 @@ from core.book_events import (
     ExposureReserved,
     LayerOpened,
     LayerReduced,
+    LayerRolled,
     PriceMarked,
     StandInTrailed,
 )
 from core.config import EquityBasis
 from core.errors import Rejected
 from core.models import HIGHEST_PRICE, Position, Trade
+from core.roll_lots import lots_kept
 from core.stop_manager import TomBassoStopManager
 
 ZERO = Decimal(0)
@@ -262,6 +264,8 @@ class PortfolioStateManager:
                 self.open_layer(event)
             case LayerReduced():
                 self.reduce_layer(event)
+            case LayerRolled():
+                self.roll_layer(event)
             case ExposureReserved():
                 self.reserve(event)
             case ExposureReleased():
@@ -403,6 +407,38 @@ class PortfolioStateManager:
         self._record(event)
         return trade
 
+    def roll_layer(self, event: LayerRolled) -> Decimal:
+        """Book a layer's move into the next contract; the rupees that were realised by it.
+
+        Entry and stops move by the basis, so that R, the room to the stop and the layer's final
+        result stay those of all its fills. Exposure that whole lots of the next contract do not
+        come to is realised. Raises `Rejected` for what is not held, and for more exposure.
+        """
+        book = self._books[event.instrument]
+        position = next((lay for lay in book.layers if lay.id == event.position_id), None)
+        if position is None or event.lots <= 0:
+            raise Rejected("NOT_HELD", f"{event.position_id} cannot be rolled: it is not held")
+        before, after = position.lots * position.point_value, event.lots * event.point_value
+        if after > before:
+            raise Rejected("ROLL_TOO_LARGE", f"{event.position_id}: {after} a point for {before}")
+        realised = (event.near_close - position.entry_price) * (before - after)
+        first = initial_lots_after(position, event)
+        position.entry_price += event.basis
+        position.initial_stop += event.basis
+        position.stop += event.basis
+        position.highest_close += event.basis
+        position.lots, position.initial_lots = event.lots, first
+        position.point_value, position.lot_size = event.point_value, event.lot_size
+        position.margin_per_lot, position.symbol = event.margin_per_lot, event.symbol
+        position.entry_charges += event.charges
+        book.price = event.far_open
+        book.reweigh()
+        self._realise(realised - event.charges, event.charges)
+        if not event.more_follow:
+            self._raise_high()
+        self._record(event)
+        return realised
+
     def reserve(self, event: ExposureReserved) -> None:
         """Hold risk, volatility and margin for an entry that is on its way."""
         self._reservations[event.intent_id] = event
@@ -428,3 +464,9 @@ class PortfolioStateManager:
     def _record(self, event: BookEvent) -> None:
         if self.journal is not None:
             self.journal.append(event)
+
+
+def initial_lots_after(position: Position, event: LayerRolled) -> int:
+    """A layer's first lots, in lots of the contract it is rolled into."""
+    kept = lots_kept(position.initial_lots, position.point_value, event.point_value)
+    return max(event.lots, kept)

@@ -15,7 +15,8 @@ from brokers.port import Broker
 from core.charges import ChargeSchedule
 from core.contracts import Contracts
 from core.db_state_manager import DatabaseStateManager
-from core.db_state_manager.intents import BookedEvent, DecisionRequest
+from core.db_state_manager.intents import DecisionRequest
+from core.db_state_manager.operation_booking import BookedEvent
 from core.db_state_manager.outside import Held
 from core.db_state_manager.records import Intent, Leg, LegPlan
 from core.db_state_manager.states import IntentSource

@@ -25,6 +25,7 @@ from live.api.orders_resolve import orders_room
 from live.api.portfolio import portfolio_room
 from live.api.refusals import tell_errors
 from live.api.rest import Refusal
+from live.api.rollover import rollover_room
 from live.api.session import session_room
 from live.api.signals import signals_room
 from live.api.strategies import strategies_room
@@ -101,6 +102,8 @@ def create_app(parts: WebParts) -> Flask:
         api.register_blueprint(room)
     if parts.close_all is not None:
         api.register_blueprint(close_all_room(parts, parts.close_all))
+    if parts.rollover is not None:
+        api.register_blueprint(rollover_room(parts, parts.rollover))
     if parts.broker_desk is not None:
         for make in (broker_room, sync_room, orders_room):
             api.register_blueprint(make(parts, parts.broker_desk))

@@ -12,6 +12,7 @@ from decimal import Decimal
 
 from core.book_events import LayerOpened, LayerReduced
 from core.charges import ChargeSchedule, Side
+from core.db_state_manager.operation_booking import BookedEvent
 from core.db_state_manager.records import Intent, LedgerLine, Leg
 from core.db_state_manager.states import LedgerKind, LegPurpose
 from core.decision_record import LayerClose
@@ -27,12 +28,12 @@ _ONE_EACH: Mapping[int, int] = {}
 class Booking:
     """What is to be booked at an intent's end."""
 
-    events: tuple[LayerOpened | LayerReduced, ...]
+    events: tuple[BookedEvent, ...]
     beside: tuple[LedgerLine, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class _Traded:
+class Traded:
     """Legs that make one position, and the part of them that was had together."""
 
     legs: tuple[Leg, ...]
@@ -57,12 +58,12 @@ class Booker:
     def entry(self, intent: Intent, legs: Sequence[Leg], at: datetime) -> Booking:
         """The layer that an entry's legs came to. Raises Rejected for what cannot be one."""
         backs = [leg for leg in legs if leg.purpose is LegPurpose.UNWIND]
-        opened = _traded([leg for leg in legs if leg.purpose is LegPurpose.OPEN], backs)
+        opened = traded([leg for leg in legs if leg.purpose is LegPurpose.OPEN], backs)
         decision = intent.decision
         inputs, stop = decision.inputs, decision.initial_stop
         if inputs is None or stop is None or intent.layer is None:
             raise Rejected("NO_INPUTS", f"intent {intent.id} was decided without its numbers")
-        beside = self._unwound(legs, at, is_kept=opened.lots > 0)
+        beside = self.unwound(legs, at, is_kept=opened.lots > 0)
         if not opened.lots:
             return Booking((), beside)
         event = LayerOpened(
@@ -77,7 +78,7 @@ class Booker:
             point_value=inputs.point_value,
             lot_size=inputs.lot_size,
             margin_per_lot=inputs.margin_per_lot,
-            charges=self._costs(opened, at),
+            charges=self.costs(opened, at),
             intent_id=str(intent.id),
             limiter=decision.limiter,
             symbol=opened.legs[0].symbol if len(opened.legs) == 1 else None,
@@ -104,17 +105,17 @@ class Booker:
         events: list[LayerReduced] = []
         for symbols, closes in closing.items():
             own = [leg for leg in legs if leg.purpose is LegPurpose.CLOSE and leg.symbol in symbols]
-            events += self._reduced(intent, _traded(own), closes, at)
+            events += self._reduced(intent, traded(own), closes, at)
         further = (replace(event, more_follow=True) for event in events[:-1])
-        beside = self._unwound(legs, at, is_kept=bool(events))
+        beside = self.unwound(legs, at, is_kept=bool(events))
         return Booking((*further, *events[-1:]), beside)
 
     def _reduced(
-        self, intent: Intent, traded: _Traded, closes: Sequence[LayerClose], at: datetime
+        self, intent: Intent, had: Traded, closes: Sequence[LayerClose], at: datetime
     ) -> list[LayerReduced]:
         """The lots that were had, layer by layer; their charges by lots, to the paisa in all."""
         events = []
-        lots_left, costs_left = traded.lots, self._costs(traded, at)
+        lots_left, costs_left = had.lots, self.costs(had, at)
         for close in closes:
             lots = min(close.lots, lots_left)
             if not lots:
@@ -124,7 +125,7 @@ class Booker:
                 instrument=intent.instrument,
                 position_id=close.position_id,
                 lots=lots,
-                price=traded.price,
+                price=had.price,
                 time=at,
                 charges=costs,
                 reason=intent.decision.reason,
@@ -133,7 +134,7 @@ class Booker:
             lots_left, costs_left = lots_left - lots, costs_left - costs
         return events
 
-    def _unwound(
+    def unwound(
         self, legs: Sequence[Leg], at: datetime, *, is_kept: bool
     ) -> tuple[LedgerLine, ...]:
         """What each leg that was given back earned, and what having and giving it cost.
@@ -160,10 +161,11 @@ class Booker:
             ]
         return tuple(lines)
 
-    def _costs(self, traded: _Traded, at: datetime) -> Decimal:
+    def costs(self, had: Traded, at: datetime) -> Decimal:
+        """What having those legs cost, rupees."""
         costs = (
-            self._cost(leg, traded.lots * _lot(leg), leg, at, self._filled_orders(leg))
-            for leg in traded.legs
+            self._cost(leg, had.lots * _lot(leg), leg, at, self._filled_orders(leg))
+            for leg in had.legs
         )
         return sum(costs, Decimal(0))
 
@@ -182,7 +184,7 @@ class Booker:
         return points * self._spec.point_value(lot) / lot
 
 
-def _traded(legs: Sequence[Leg], backs: Sequence[Leg] = ()) -> _Traded:
+def traded(legs: Sequence[Leg], backs: Sequence[Leg] = ()) -> Traded:
     """What was had of all `legs` and not given back by one of `backs`."""
     kept = [
         leg.filled_quantity
@@ -190,7 +192,7 @@ def _traded(legs: Sequence[Leg], backs: Sequence[Leg] = ()) -> _Traded:
         for leg in legs
     ]
     lots = min((each // _lot(leg) for each, leg in zip(kept, legs, strict=True)), default=0)
-    return _Traded(tuple(legs), lots, _price(legs) if lots else Decimal(0))
+    return Traded(tuple(legs), lots, _price(legs) if lots else Decimal(0))
 
 
 def _price(legs: Sequence[Leg]) -> Decimal:

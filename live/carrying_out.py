@@ -23,6 +23,7 @@ from live.booking import Booker, Booking
 from live.executors import Executors
 from live.order_executor import Outcome, Worked
 from live.order_search import OrderSearch
+from live.roll_booking import RollBooker
 
 _PLANNED = (LegPurpose.OPEN, LegPurpose.CLOSE)
 # Why an intent is not ours to carry out: somebody else has it, or had it.
@@ -40,7 +41,7 @@ class CarriedOut:
 
 
 class IntentCarrier:
-    """Carries out entries and exits for one owner. Rolls are carried out elsewhere."""
+    """Carries out entries, exits and rolls for one owner."""
 
     def __init__(
         self,
@@ -71,8 +72,6 @@ class IntentCarrier:
         taken meanwhile (FENCED), and what the database raises; then the intent is as a crash would
         have left it, for the next one to carry on.
         """
-        if intent.action is IntentAction.ROLL:
-            raise Rejected("IS_A_ROLL", f"intent {intent.id} is a roll: it is carried out as one")
         with self._holding(intent):
             intent = self._store.intent(intent.id)
             if intent.state is IntentState.RESERVED:
@@ -113,7 +112,7 @@ class IntentCarrier:
         if not any(leg.filled_quantity for leg in legs):
             self._store.cancel_intent(intent.id, reason, self._owner)
             return None
-        booking = self._booking(intent, legs)
+        booking = self._booking(intent, legs, reason)
         return self._store.complete_intent(
             intent.id, booking.events, booking.beside, self._owner, reason
         )
@@ -123,6 +122,11 @@ class IntentCarrier:
         is_synthetic = self._specs[intent.instrument].kind is InstrumentKind.SYNTHETIC
         size = 2 if is_synthetic else 1
         planned = [leg for leg in self._store.legs(intent.id) if leg.purpose in _PLANNED]
+        if intent.action is IntentAction.ROLL:
+            near = [leg for leg in planned if leg.purpose is LegPurpose.CLOSE]
+            far = [leg for leg in planned if leg.purpose is LegPurpose.OPEN]
+            pairs = [near[place : place + size] for place in range(0, len(near), size)]
+            return self._executors[intent.instrument].rolls.work(intent, pairs, far, most_passes)
         had: list[Worked] = []
         for place in range(0, len(planned), size):
             worked = self._work_contract(intent, planned[place : place + size], most_passes)
@@ -148,7 +152,7 @@ class IntentCarrier:
             return executors.synthetic.enter(intent, first, second)
         return executors.synthetic.leave(intent, first, second, most_passes)
 
-    def _booking(self, intent: Intent, legs: list[Leg]) -> Booking:
+    def _booking(self, intent: Intent, legs: list[Leg], reason: str) -> Booking:
         filled = Counter(
             order.leg_id for order in self._store.orders(intent.id) if order.filled_quantity
         )
@@ -156,4 +160,8 @@ class IntentCarrier:
         at = self._clock.now()
         if intent.action is IntentAction.ENTRY:
             return booker.entry(intent, legs, at)
-        return booker.exit(intent, legs, self._store.held_legs(intent.instrument), at)
+        held = self._store.held_legs(intent.instrument)
+        if intent.action is IntentAction.ROLL:
+            layers = self._store.load_book()[intent.instrument].layers
+            return RollBooker(booker, intent, at, reason).book(legs, held, layers)
+        return booker.exit(intent, legs, held, at)

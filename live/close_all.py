@@ -176,9 +176,12 @@ class CloseAll:
             self._exits.wait(BUSY_LOOK_S)
 
     def _calls_off(self, instrument: str) -> bool:
-        """Whether an entry is on its way; what it has may then be given back although HALTED."""
+        """Whether an entry is on its way; what it has may then be given back although HALTED.
+
+        A roll may then close what it has begun to close.
+        """
         busy = self._store.active_intent(instrument)
-        if busy is not None and busy.action is IntentAction.ENTRY:
+        if busy is not None and busy.action is not IntentAction.EXIT:
             key = {"intent_id": busy.id}
             self._store.tell_once(CALLED_OFF, instrument, key, key)
         return self._exits.entry_in_the_way(instrument, None)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from brokers.order_updates import OrderNews
 from brokers.port import Broker
-from core.config import ExecutionConfig, ExecutorKind
+from core.config import ExecutionConfig, ExecutorKind, RolloverConfig
 from core.db_state_manager import DatabaseStateManager
 from core.ports import Clock
 from live.exit_chase import ExitChaser
@@ -17,6 +17,7 @@ from live.ladder import chase_of, ladder_of
 from live.lot_units import LotUnits
 from live.order_executor import ProgressiveLimitExecutor, SimpleLimitExecutor
 from live.position_guard import PositionGuard
+from live.roll_legs import FarLegs, RollLegs
 from live.sending import OrderSender
 from live.single_leg import EntryLegs, SingleLegExecutor
 from live.synthetic_futures import SyntheticFuturesExecutor
@@ -31,10 +32,11 @@ _CLASSES: Mapping[ExecutorKind, type[SimpleLimitExecutor]] = {
 
 @dataclass(frozen=True, slots=True)
 class Executors:
-    """An instrument's: of operations with one leg, and with two."""
+    """An instrument's: of operations with one leg, with two, and of rolls."""
 
     single: SingleLegExecutor
     synthetic: SyntheticFuturesExecutor
+    rolls: RollLegs
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,7 @@ class ExecutorParts:
     wait: Callable[[float], None]
     hours: TradingHours
     news: OrderNews = field(default_factory=OrderNews)
+    rollover: RolloverConfig = field(default_factory=RolloverConfig)
 
     def of(self, configs: Mapping[str, ExecutionConfig]) -> dict[str, Executors]:
         """The executors of each instrument, by its settings."""
@@ -70,6 +73,7 @@ class ExecutorParts:
             LotUnits(self.store, self.hours.catalog),
             float(config.entry_s),
             self.news,
+            float(self.rollover.open_s),
         )
         chaser = ExitChaser(self.store, legs, self.clock, self.wait, chase_of(config), self.hours)
         unwinder = Unwinder(
@@ -82,7 +86,19 @@ class ExecutorParts:
             float(config.naked_alarm_min),
         )
         entries = EntryLegs(legs, config, self.clock, self.wait)
-        return Executors(
-            SingleLegExecutor(entries, chaser, unwinder),
-            SyntheticFuturesExecutor(self.store, entries, chaser, unwinder),
+        single = SingleLegExecutor(entries, chaser, unwinder)
+        synthetic = SyntheticFuturesExecutor(self.store, entries, chaser, unwinder)
+        far = FarLegs(legs, config, self.clock, self.wait, self.broker, self.rollover)
+        rolls = RollLegs(
+            self.store,
+            self.broker,
+            legs,
+            single,
+            synthetic,
+            SingleLegExecutor(far, chaser, unwinder),
+            SyntheticFuturesExecutor(self.store, far, chaser, unwinder),
+            unwinder,
+            self.rollover,
+            self.wait,
         )
+        return Executors(single, synthetic, rolls)

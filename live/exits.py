@@ -1,7 +1,8 @@
 """What closes layers is reserved sooner or later: it waits for its turn and never gives up.
 
 While another operation works on the instrument an exit waits, and calls off an entry that it finds
-there. The contracts to close are those that are held, read anew each time it is decided.
+there, or a roll of all that it closes. The contracts to close are those that are held, read anew
+each time it is decided.
 """
 
 import logging
@@ -60,10 +61,19 @@ class ExitDesk:
             self.wait(BUSY_LOOK_S)
 
     def attempt(self, request: DecisionRequest, decide: DecideExit) -> Reservation:
-        """One try; an entry that is found at work is called off. Raises Retryable."""
-        reservation = self._try(request, decide)
+        """One try: BUSY where something works, which is called off if it is no exit.
+
+        Raises Retryable.
+        """
+        wanted: list[Decision | None] = [None]
+
+        def remembered(book: PortfolioStateManager) -> Decision | None:
+            wanted[0] = decide(book)
+            return wanted[0]
+
+        reservation = self._try(request, remembered)
         if reservation.result is ReserveResult.BUSY:
-            self._call_off(reservation.intent)
+            self._call_off(reservation.intent, wanted[0])
         return reservation
 
     def entry_in_the_way(self, instrument: str, layer: int | None) -> bool:
@@ -106,6 +116,19 @@ class ExitDesk:
             except (Rejected, Halted) as error:
                 raise Retryable(f"the master does not tell of {leg.symbol}: {error}") from error
 
-    def _call_off(self, busy: Intent | None) -> None:
-        if busy is not None and busy.action is IntentAction.ENTRY:
-            self._store.request_cancel(busy.id)
+    def _call_off(self, busy: Intent | None, wanted: Decision | None) -> None:
+        """Call off an entry, and a roll of which nothing would stay; of others, wait for the end.
+
+        A roll is then not opened again, and the exit finds closed what it was to close.
+        """
+        if busy is None or busy.action is IntentAction.EXIT:
+            return
+        if busy.action is IntentAction.ROLL and not closes_all(busy, wanted):
+            return
+        self._store.request_cancel(busy.id)
+
+
+def closes_all(roll: Intent, wanted: Decision | None) -> bool:
+    """Whether an exit closes every layer that a roll moves."""
+    closing = set() if wanted is None else {close.position_id for close in wanted.closes}
+    return {each.position_id for each in roll.decision.rolls} <= closing

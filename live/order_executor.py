@@ -97,11 +97,13 @@ class SimpleLimitExecutor:
         units: LotUnits,
         entry_patience_s: float = 60.0,
         news: OrderNews | None = None,
+        roll_patience_s: float = 600.0,
     ) -> None:
         """`wait` lets so many seconds pass; what it raises ends the work as a crash would.
 
-        An entry is not worked for longer than `entry_patience_s` after it was decided. `news` says
-        when to look at an order before its time.
+        An entry is not worked for longer than `entry_patience_s` after it was decided, nor is the
+        next contract of a roll for longer than `roll_patience_s`. `news` says when to look at an
+        order before its time.
         """
         self._store = store
         self._sender = sender
@@ -111,7 +113,10 @@ class SimpleLimitExecutor:
         self._ladder = ladder
         self._guard = guard
         self._units = units
-        self._entry_patience = timedelta(seconds=entry_patience_s)
+        self._patience = {
+            IntentAction.ENTRY: timedelta(seconds=entry_patience_s),
+            IntentAction.ROLL: timedelta(seconds=roll_patience_s),
+        }
         self._news = OrderNews() if news is None else news
         self._anchors: dict[int, Decimal] = {}
         self.closing = ClosingTime(store, clock)
@@ -179,12 +184,13 @@ class SimpleLimitExecutor:
 
     def is_over(self, intent: Intent, leg: Leg) -> str:
         """Why no exposure is taken on any more; nothing for what reduces it."""
-        if leg.purpose is not LegPurpose.OPEN or intent.action is not IntentAction.ENTRY:
+        patience = self._patience.get(intent.action)
+        if leg.purpose is not LegPurpose.OPEN or patience is None:
             return ""
         if self._store.cancel_requested(intent.id):
-            return "the rest of the entry was called off"
-        if self._clock.now() - intent.created_at > self._entry_patience:
-            return f"the entry is older than {self._entry_patience.total_seconds():g} s"
+            return f"the rest of the {intent.action} was called off"
+        if self._clock.now() - intent.created_at > patience:
+            return f"the {intent.action} is older than {patience.total_seconds():g} s"
         if self.closing.is_over(intent, leg):
             return "the market is about to close"
         return ""

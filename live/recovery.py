@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from core.db_state_manager import DatabaseStateManager
 from core.db_state_manager.invariants import violations
 from core.db_state_manager.records import Intent
-from core.db_state_manager.states import IntentAction
 from core.errors import OutcomeUnknown, PortfolioError, Rejected, Retryable
 from live.carrying_out import UNRESOLVED, IntentCarrier
 from live.exits import Stopping
@@ -72,16 +71,15 @@ class CrashRecoveryManager:
         self._instruments = tuple(instruments)
 
     def run(self) -> RecoveryReport:
-        """One pass over what nobody is at work on; an exit gets one pass of the ladder in it.
+        """One pass over what nobody is at work on; an exit or a roll gets one pass of the ladder.
 
         Raises Stopping when the process is to end.
         """
         found = self._store.abandoned_intents()
-        mine = [intent for intent in found if intent.action is not IntentAction.ROLL]
-        if not mine:
+        if not found:
             return RecoveryReport(())
-        with ThreadPoolExecutor(len(mine), thread_name_prefix="resume") as pool:
-            works = [pool.submit(copy_context().run, self._resume, intent) for intent in mine]
+        with ThreadPoolExecutor(len(found), thread_name_prefix="resume") as pool:
+            works = [pool.submit(copy_context().run, self._resume, intent) for intent in found]
         return RecoveryReport(tuple(work.result() for work in works))
 
     def check_invariants(self) -> tuple[str, ...]:

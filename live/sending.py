@@ -31,7 +31,7 @@ from live.metrics import order_call
 
 __all__ = ["ORDER_UNKNOWN", "OrderSender", "SentOrder", "request_of", "tag_of"]
 
-# The event of an entry that the operator's close-all called off.
+# The event of an entry, or a roll, that the operator's close-all called off.
 CALLED_OFF = "ENTRY_CALLED_OFF"
 
 # Longer than the broker's limiter may let an order wait, and far shorter than a send is looked for.
@@ -201,9 +201,11 @@ class OrderSender:
                 raise Halted(f"{intent.instrument} is locked ({lock.code}): {lock.reason}")
 
     def _is_given_back(self, intent: Intent, leg: Leg) -> bool:
-        """Whether a leg gives back what an entry has that a close-all called off."""
+        """Whether a leg reduces what an entry, or a roll, has that a close-all called off."""
         key = {"intent_id": intent.id}
-        return leg.purpose is LegPurpose.UNWIND and self._store.was_told(CALLED_OFF, key)
+        is_rolls = intent.action is IntentAction.ROLL and leg.purpose is LegPurpose.CLOSE
+        reduces = is_rolls or leg.purpose is LegPurpose.UNWIND
+        return reduces and self._store.was_told(CALLED_OFF, key)
 
 
 def tag_of(intent_id: int, place: int) -> str:

@@ -59,6 +59,9 @@ from live.paper_prices import PaperPrices, real_prices
 from live.pre_open import PreOpenCheck
 from live.reconciliation import Reconciler
 from live.recovery import CrashRecoveryManager
+from live.roll_planning import RollPlanner
+from live.rollover_executor import RolloverExecutor
+from live.rollover_scanner import RolloverScanner
 from live.sending import OrderSender
 from live.settings import Gateway, ServiceSettings
 from live.shared_order_calls import SharedOrderCalls
@@ -134,6 +137,7 @@ def build(
     parts = replace(
         _web_parts(settings, clock, store, reads, threads, stopping),
         close_all=trading.close_all(threads),
+        rollover=trading.rollover(),
         broker_desk=trading.broker_desk(instance),
         stream_state=trading.stream_state,
     )
@@ -277,9 +281,39 @@ class _Trading:
         eod = EodExecutor(self._store, config, self._catalog, self._calendar, self._clock, kick)
         return Job("end_of_day", EOD_EVERY_S, eod.run)
 
-    def engine(self) -> LiveTradingEngine:
-        """The engine of this process."""
-        entries = EntryDesk(
+    def rollover(self) -> RolloverExecutor:
+        """What moves positions to the next contract."""
+        store, config, clock = self._store, self._maker.config, self._clock
+        scanner = RolloverScanner(
+            store, self._contracts, self._calendar, self._catalog, config.rollover, clock
+        )
+        planner = RollPlanner(
+            store,
+            self._broker,
+            self._contracts,
+            self._chooser,
+            self._catalog,
+            config,
+            self._lot_guard.check,
+            clock,
+        )
+        return RolloverExecutor(
+            store,
+            scanner,
+            planner,
+            self._exits,
+            self._entries().forbidden,
+            config.rollover,
+            clock,
+            is_test=self._settings.is_test,
+        )
+
+    def rollover_job(self) -> Job:
+        """The leader's part of it."""
+        return self.rollover().job()
+
+    def _entries(self) -> EntryDesk:
+        return EntryDesk(
             self._store,
             self._broker,
             self._maker,
@@ -289,6 +323,9 @@ class _Trading:
             self._lot_guard,
             is_test=self._settings.is_test,
         )
+
+    def engine(self) -> LiveTradingEngine:
+        """The engine of this process."""
         gateway = self._settings.gateway
         follow = (
             PaperPrices(gateway.url, gateway.api_key).follow if gateway.is_paper else real_prices
@@ -296,7 +333,7 @@ class _Trading:
         return LiveTradingEngine(
             self._store,
             self._maker,
-            entries,
+            self._entries(),
             self._exits,
             self.carrier,
             self._clock,
@@ -327,7 +364,8 @@ class _Trading:
         sender = OrderSender(store, broker, self._broker_name, clock, owner)
         hours = TradingHours(self._calendar, self._catalog)
         name, wait, news = self._broker_name, self._wait, self._news
-        parts = ExecutorParts(store, sender, broker, name, clock, wait, hours, news)
+        rollover = self._settings.portfolio_config.rollover
+        parts = ExecutorParts(store, sender, broker, name, clock, wait, hours, news, rollover)
         instruments = self._settings.portfolio_config.instruments
         return IntentCarrier(
             store,

@@ -15,6 +15,7 @@ from live.access import Access
 from live.api.webhook import Network, Waiter
 from live.broker_desk import BrokerDesk
 from live.close_all import CloseAll
+from live.rollover_executor import RolloverExecutor
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,7 @@ class WebParts:
     close_all: CloseAll | None = None
     broker_desk: BrokerDesk | None = None
     catalog: InstrumentCatalog = field(default_factory=InstrumentCatalog.shipped)
+    rollover: RolloverExecutor | None = None
     is_recovered: Callable[[], bool] = lambda: True
     stream_state: Callable[[], str | None] = lambda: None
 

@@ -1,8 +1,7 @@
 """The book as rows: loaded whole, and changed only together with its ledger, audit and outbox.
 
 Every layer that is not closed is loaded, whatever is being done with it. Bookings run the same
-`PortfolioStateManager` that sizing reads, on the book as stored, and write what it came to. An
-operation raises `equity_high` once, when all of it is booked.
+`PortfolioStateManager` that sizing reads, on the book as stored, and write what it came to.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -88,11 +87,6 @@ WHERE instrument = %(instrument)s AND state = 'closed' AND closed_at > %(since)s
   AND (%(layer)s IS NULL OR layer = %(layer)s)
 ORDER BY key"""
 
-# The ratchet, at an operation's end: no line of the ledger moves it on its way there.
-RAISE_HIGH = """
-UPDATE portfolio_state SET equity_high = closed_equity, version = version + 1
-WHERE closed_equity > equity_high"""
-
 # What was decided or booked.
 AUDIT = """
 INSERT INTO signal_audit (signal_id, intent_id, instrument, kind, code, detail, at)
@@ -175,29 +169,6 @@ def save_marks(cursor: Cursor, book: PortfolioStateManager, instrument: str) -> 
     """Write an instrument's latest bar and trade."""
     held = book[instrument]
     cursor.execute(SAVE_MARKS, (instrument, held.trade_no, held.top_layer, held.price, held.atr))
-
-
-def book_operation(
-    cursor: Cursor,
-    book: PortfolioStateManager,
-    events: Sequence[LayerOpened | LayerReduced],
-    beside: Sequence[LedgerLine],
-    booking: Booking,
-) -> tuple[list[Position], list[Trade]]:
-    """Book all that an operation came to, then raise `equity_high` to where that left equity.
-
-    `beside` is what it earned or cost outside any layer. Raises Rejected as its bookings do.
-    """
-    opened: list[Position] = []
-    trades: list[Trade] = []
-    for event in events:
-        if isinstance(event, LayerOpened):
-            opened.append(book_opening(cursor, book, event, booking))
-        else:
-            trades.append(book_reduction(cursor, book, event, booking))
-    book_lines(cursor, beside, booking.at, intent_id=booking.intent_id)
-    cursor.execute(RAISE_HIGH)
-    return opened, trades
 
 
 def book_opening(

@@ -12,19 +12,12 @@ from enum import StrEnum
 
 from psycopg2.extensions import cursor as Cursor
 
-from core.book_events import (
-    BarClosed,
-    LayerOpened,
-    LayerReduced,
-    PriceMarked,
-    StandInTrailed,
-)
+from core.book_events import BarClosed, PriceMarked, StandInTrailed
 from core.db_state_manager.book import (
     Booking,
     BookStore,
     LoadedBook,
     audit,
-    book_operation,
     save_marks,
     save_stops,
 )
@@ -34,10 +27,12 @@ from core.db_state_manager.decision_rights import check_epoch, check_not_void
 from core.db_state_manager.json_values import from_row, to_json
 from core.db_state_manager.left_over import NOTHING_KEPT, booked_lots, tell_left
 from core.db_state_manager.operation import lock_instrument, unlock_instrument
+from core.db_state_manager.operation_booking import BookedEvent, book_operation
 from core.db_state_manager.orders import Orders, insert_legs, move_order
 from core.db_state_manager.outbox import append_event
 from core.db_state_manager.ownership import check_holder
 from core.db_state_manager.records import Intent, LedgerLine, LegPlan, StopRaise
+from core.db_state_manager.rolls import MARK_ROLLED, MARK_ROLLING
 from core.db_state_manager.states import (
     ACTIVE_INTENTS,
     INTENT_FROM,
@@ -131,7 +126,6 @@ WHERE l.intent_id = %s AND o.state NOT IN ('filled', 'cancelled', 'rejected')"""
 
 Decide = Callable[[PortfolioStateManager], Decision | None]
 PlanLegs = Callable[[Decision], Sequence[LegPlan]]
-BookedEvent = LayerOpened | LayerReduced
 
 
 class ReserveResult(StrEnum):
@@ -179,6 +173,7 @@ class Completion:
 
     opened: tuple[Position, ...] = ()
     trades: tuple[Trade, ...] = ()
+    rolled: tuple[Position, ...] = ()
     repeated: bool = False
 
 
@@ -236,10 +231,13 @@ class Intents(BookStore, Orders):
         _audit_decision(cursor, decision, replace(booking, intent_id=intent.id))
         insert_legs(cursor, intent.id, plan_legs(decision))
         cursor.execute(MARK_CLOSING, ([close.position_id for close in decision.closes],))
+        cursor.execute(MARK_ROLLING, ([roll.position_id for roll in decision.rolls],))
         return Reservation(ReserveResult.RESERVED, decision, intent)
 
     def _insert(self, cursor: Cursor, request: DecisionRequest, decision: Decision) -> Intent:
         action = IntentAction.EXIT if decision.closes else IntentAction.ENTRY
+        if decision.rolls:
+            action = IntentAction.ROLL
         now = self._clock.now()
         values = (
             request.signal_id,
@@ -247,7 +245,7 @@ class Intents(BookStore, Orders):
             request.source,
             action,
             decision.layer,
-            decision.lots or sum(close.lots for close in decision.closes),
+            decision.lots or decision.lots_closed,
             to_json(decision),
             decision.risk,
             decision.volatility,
@@ -372,15 +370,13 @@ class Intents(BookStore, Orders):
             raise Rejected("INTENT_ENDED", f"intent {intent_id} is {intent.state}")
         book = self._load(cursor, money).book
         booking = Booking(intent.signal_id, intent_id, intent.is_test, self._clock.now())
-        opened, trades = book_operation(cursor, book, events, beside, booking)
+        booked = book_operation(cursor, book, events, beside, booking)
         _release(cursor, intent, booking.at)
-        done = Completion(tuple(opened), tuple(trades))
-        lots = sum(layer.lots for layer in opened) + sum(trade.lots for trade in trades)
-        tell_left(cursor, intent, lots, NOTHING_KEPT, booking.at)
+        tell_left(cursor, intent, booked.lots, NOTHING_KEPT, booking.at)
         told = {"intent_id": intent_id, "action": intent.action, "events": list(events)}
         told |= {"reason": reason} if reason else {}
         append_event(cursor, "INTENT_COMPLETED", intent.instrument, told, booking.at)
-        return done
+        return Completion(booked.opened, booked.trades, booked.rolled)
 
     def cancel_intent(self, intent_id: int, reason: str, owner: str | None = None) -> bool:
         """End an intent of which nothing was filled. False when it had ended before.
@@ -432,6 +428,7 @@ def _release(cursor: Cursor, intent: Intent, at: datetime) -> None:
     """Whatever was kept from others for the intent: its layers, and a lock for its orders."""
     unlock_instrument(cursor, intent.instrument, ORDER_UNKNOWN, _WHO, at)
     cursor.execute(MARK_OPEN, ([close.position_id for close in intent.decision.closes],))
+    cursor.execute(MARK_ROLLED, ([roll.position_id for roll in intent.decision.rolls],))
 
 
 def _audit_decision(cursor: Cursor, decision: Decision, booking: Booking) -> None:

@@ -1,7 +1,7 @@
 """What must be true of the books whatever happened: asked of the rows, and told line by line.
 
-Money is the sum of its ledger. A layer is what the legs of its entry filled together and did not
-give back, less the lots that were closed of it.
+Money is the sum of its ledger. A layer is what the legs of its entry, or of its last roll, filled
+together and did not give back, less the lots that were closed of it since.
 """
 
 from dataclasses import dataclass
@@ -18,8 +18,11 @@ WHERE p.closed_equity <> l.total"""
 # Layers with legs, their first lots, and what the legs hold together: the least of them.
 FILLED_LAYERS = """
 WITH open_layers AS (
-    SELECT key, id, instrument, intent_id, initial_lots FROM portfolio_positions
-    WHERE state <> 'closed'
+    SELECT key, id, instrument, coalesce(rolled_by, intent_id) AS intent_id,
+           CASE WHEN rolled_by IS NULL THEN initial_lots ELSE (
+               SELECT sum(r.lots_after) FROM position_rolls AS r WHERE r.intent_id = rolled_by
+           ) END AS initial_lots
+    FROM portfolio_positions WHERE state <> 'closed'
 ), filled AS (
     SELECT l.id, l.intent_id, l.symbol, l.purpose, l.quantity / l.lots AS lot,
            coalesce(sum(o.filled_quantity), 0) AS quantity
@@ -39,12 +42,17 @@ GROUP BY p.key, p.instrument, p.id, p.initial_lots
 HAVING min(k.lots) IS DISTINCT FROM p.initial_lots
 ORDER BY p.instrument, p.id"""
 
-# Layers that hold other lots than were entered and not closed.
+# Layers that hold other lots than were entered, or last rolled, and not closed since.
 CLOSED_LOTS = """
-SELECT p.instrument, p.id, p.lots, p.initial_lots - coalesce(sum(t.lots), 0)
-FROM portfolio_positions AS p LEFT JOIN trades AS t ON t.position_key = p.key
+SELECT p.instrument, p.id, p.lots,
+       coalesce(r.lots_after, p.initial_lots) - coalesce(sum(t.lots), 0)
+FROM portfolio_positions AS p
+LEFT JOIN position_rolls AS r ON r.position_key = p.key AND r.intent_id = p.rolled_by
+LEFT JOIN trades AS t
+    ON t.position_key = p.key AND (p.rolled_by IS NULL OR t.intent_id > p.rolled_by)
 WHERE p.state <> 'closed'
-GROUP BY p.key HAVING p.lots <> p.initial_lots - coalesce(sum(t.lots), 0)
+GROUP BY p.key, r.lots_after
+HAVING p.lots <> coalesce(r.lots_after, p.initial_lots) - coalesce(sum(t.lots), 0)
 ORDER BY p.instrument, p.id"""
 
 

@@ -46,13 +46,13 @@ SELECT l.id, l.intent_id, l.place, l.purpose, l.side, l.symbol, l.exchange, l.lo
 FROM order_legs AS l LEFT JOIN broker_orders AS o ON o.leg_id = l.id
 WHERE l.id = %s GROUP BY l.id"""
 
-# The contract's legs that an open layer was entered with.
+# The legs of the contracts that an open layer holds: those of its entry, or of its last roll.
 HELD_LEGS = """
 SELECT p.id, l.id, l.intent_id, l.place, l.purpose, l.side, l.symbol, l.exchange, l.lots,
        l.quantity, l.state, coalesce(sum(o.filled_quantity), 0),
        coalesce(sum(o.filled_quantity * o.average_price) / nullif(sum(o.filled_quantity), 0), 0)
 FROM portfolio_positions AS p
-JOIN order_legs AS l ON l.intent_id = p.intent_id AND l.purpose = 'open'
+JOIN order_legs AS l ON l.intent_id = coalesce(p.rolled_by, p.intent_id) AND l.purpose = 'open'
 LEFT JOIN broker_orders AS o ON o.leg_id = l.id
 WHERE p.instrument = %s AND p.state <> 'closed'
 GROUP BY p.id, p.layer, l.id ORDER BY p.layer, l.place"""
@@ -155,7 +155,10 @@ class Orders(Ownership):
         return from_row(Leg, found[0])
 
     def held_legs(self, instrument: str) -> dict[str, list[Leg]]:
-        """By open position's id, the legs it was entered with: the contracts an exit must trade."""
+        """By open position's id, the legs that opened what it holds: the contracts an exit trades.
+
+        Layers that were rolled together share them.
+        """
         held: dict[str, list[Leg]] = {}
         for row in self.rows(HELD_LEGS, (instrument,)):
             held.setdefault(row[0], []).append(from_row(Leg, row[1:]))

@@ -14,7 +14,6 @@ from core.db_state_manager.broker_books import HELD_BY_FILLS
 from core.db_state_manager.capital import lock_money
 from core.db_state_manager.connection import fetch
 from core.db_state_manager.intents import (
-    BookedEvent,
     Completion,
     Decide,
     DecisionRequest,
@@ -23,6 +22,7 @@ from core.db_state_manager.intents import (
     PlanLegs,
 )
 from core.db_state_manager.json_values import from_row
+from core.db_state_manager.operation_booking import BookedEvent
 from core.db_state_manager.orders import (
     HELD_LEGS,
     LEGS,

@@ -31,10 +31,11 @@ HOLDER = "SELECT owner FROM order_intents WHERE id = %s FOR UPDATE"
 # Whose it is now.
 OWNER = "SELECT owner FROM order_intents WHERE id = %s"
 
-# An entry's turn is over.
+# The turn of an entry, or of a roll, is over.
 REQUEST_CANCEL = """
 UPDATE order_intents SET cancel_requested = true
-WHERE id = %s AND action = 'entry' AND state IN ('reserved', 'working', 'naked', 'unknown')"""
+WHERE id = %s AND action IN ('entry', 'roll')
+  AND state IN ('reserved', 'working', 'naked', 'unknown')"""
 
 # Whether it is.
 CANCEL_REQUESTED = "SELECT cancel_requested FROM order_intents WHERE id = %s"
@@ -82,9 +83,9 @@ class Ownership(Database):
             raise Fenced(intent_id, owner, holder)
 
     def request_cancel(self, intent_id: int) -> bool:
-        """Ask whoever works an entry to stop. False for what has ended, and for what is no entry.
+        """Ask whoever works an entry or a roll to stop. False for an exit, and for what has ended.
 
-        What it has bought until then stays.
+        What an entry has bought until then stays; a roll opens nothing more.
         """
         with self.transaction() as cursor:
             cursor.execute(REQUEST_CANCEL, (intent_id,))

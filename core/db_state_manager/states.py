@@ -26,6 +26,7 @@ class AuditKind(StrEnum):
     DECISION = "decision"
     OPENED = "opened"
     REDUCED = "reduced"
+    ROLLED = "rolled"
 
 
 class PositionState(StrEnum):

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from brokers.messages import Action, Contract
 from core.db_state_manager.broker_books import PositionTag
-from core.db_state_manager.intents import BookedEvent, DecisionRequest
+from core.db_state_manager.intents import DecisionRequest
+from core.db_state_manager.operation_booking import BookedEvent
 from core.db_state_manager.states import IntentSource
 from core.errors import Rejected
 from live.adopting import Terms
