@@ -22,6 +22,7 @@ COMMANDS = {
     "manual-exit": ("live.commands.manual_exit", "manual_exit"),
     "migrate": ("live.commands.migrate", "migrate"),
     "orders": ("live.commands.orders", "orders"),
+    "rollover": ("live.commands.rollover", "rollover"),
     "signal": ("live.commands.signal", "signal"),
     "status": ("live.commands.status", "status"),
     "sync": ("live.commands.sync", "sync"),

@@ -110,7 +110,7 @@ class ExitChaser:
         opens_at = self._hours.opens_at(name, self._clock.now())
         tried = sum(
             order.leg_id == leg.id
-            and _was_in_vain(order)
+            and was_in_vain(order)
             and self._hours.opens_at(name, order.created_at) == opens_at
             for order in self._store.orders(intent.id)
         )
@@ -129,7 +129,7 @@ class ExitChaser:
         self._store.append_outbox("EXIT_STAGE", intent.instrument, told)
 
 
-def _was_in_vain(order: OrderRow) -> bool:
+def was_in_vain(order: OrderRow) -> bool:
     """Whether the broker had an order and it did not fill; one that never left does not count."""
     is_named = order.order_id is not None
     return order.state is OrderState.REJECTED or (order.state is OrderState.CANCELLED and is_named)

@@ -18,7 +18,12 @@ from core.number_text import grouped, rupees
 
 _STEP = "  "
 # At one moment: decided, then (1) worked, then booked.
-_ORDER = {AuditKind.DECISION: 0, AuditKind.OPENED: 2, AuditKind.REDUCED: 2}
+_ORDER = {
+    AuditKind.DECISION: 0,
+    AuditKind.OPENED: 2,
+    AuditKind.REDUCED: 2,
+    AuditKind.ROLLED: 2,
+}
 
 
 def journey_lines(journey: SignalJourney) -> Iterator[str]:
@@ -57,6 +62,8 @@ def decision_lines(decision: Decision) -> Iterator[str]:
         )
     for close in decision.closes:
         yield f"{_STEP}closes     {close.lots} lots of {close.position_id}"
+    for roll in decision.rolls:
+        yield f"{_STEP}rolls      {roll.lots} lots of {roll.position_id} into {roll.lots_after}"
 
 
 def _inputs(given: DecisionInputs) -> Iterator[str]:
@@ -109,7 +116,7 @@ def _audit(row: AuditRow) -> Iterator[str]:
         return
     detail = row.detail
     place = detail.get("position_id") or layer_name(detail.get("layer"))
-    price = _points(Decimal(str(detail["price"])))
+    price = _points(Decimal(str(detail.get("price") or detail["far_open"])))
     yield f"{_time(row.at)}  booked: {row.kind} {detail['lots']} lots of {place} at {price}"
 
 
@@ -126,6 +133,13 @@ def _intent(journey: IntentJourney) -> Iterator[str]:
             f"{_STEP}position   {position.id} {position.state}: {position.lots} of "
             f"{position.initial_lots} lots from {_points(position.entry_price)}, stop "
             f"{_points(position.stop)}"
+        )
+    for roll in journey.rolls:
+        yield (
+            f"{_STEP}rolled     {_time(roll.at)} {roll.position_id} from {roll.near} at "
+            f"{_points(roll.near_close)} to {roll.far} at {_points(roll.far_open)}, basis "
+            f"{_points(roll.basis)}, {roll.lots_before} lots into {roll.lots_after}, charges "
+            f"{rupees(roll.charges)}, operation {roll.intent_id}"
         )
     for line in journey.ledger:
         note = f" ({line.notes})" if line.notes else ""

@@ -16,9 +16,11 @@ from brokers.port import Broker
 from core.config import RolloverConfig, fraction
 from core.db_state_manager import DatabaseStateManager
 from core.db_state_manager.records import Intent, Leg
+from core.db_state_manager.states import FINISHED_ORDERS
 from core.errors import PortfolioError
 from core.symbols import OptionSymbol, parse
 from live.booking import traded
+from live.exit_chase import was_in_vain
 from live.order_executor import Outcome, SimpleLimitExecutor, Worked
 from live.quoted import price_of
 from live.single_leg import EntryLegs, SingleLegExecutor
@@ -125,10 +127,16 @@ class RollLegs:
         return self._leave(intent, legs, most_passes)
 
     def _given_up(self, intent: Intent, far: Sequence[Leg]) -> str:
-        """Why a roll of which nothing has traded yet is left for another time."""
+        """Why a roll of which nothing has traded yet is left for another time.
+
+        Not while an order lives: what became of that is seen first.
+        """
+        orders = self.store.orders(intent.id)
+        if any(order.state not in FINISHED_ORDERS for order in orders):
+            return ""
         if over := self.legs.is_over(intent, far[0]):
             return over
-        tried = len(self.store.orders(intent.id))
+        tried = sum(map(was_in_vain, orders))
         return f"{tried} orders in vain" if tried >= _NEAR_TRIES else ""
 
     def _open(
@@ -159,7 +167,8 @@ class RollLegs:
 
     def _is_final(self, intent: Intent, far: Sequence[Leg], worked: Worked) -> bool:
         """Whether nothing of far can be had any more."""
-        tried = sum(order.leg_id == far[0].id for order in self.store.orders(intent.id))
+        orders = self.store.orders(intent.id)
+        tried = sum(order.leg_id == far[0].id and was_in_vain(order) for order in orders)
         is_given_back = self.unwinder.is_begun(intent, *far)
         return worked.halted or is_given_back or tried >= _FAR_TRIES
 

@@ -19,6 +19,7 @@ from core.db_state_manager.records import (
     SignalRow,
     TradeRow,
 )
+from core.db_state_manager.rolls import RollRow, Rolls
 from core.db_state_manager.states import SignalStatus
 
 _SIGNAL = """id, fingerprint, type, instrument, layer, bar_time, received_at, finished_at,
@@ -81,11 +82,12 @@ SELECT id, kind, code, detail, at FROM signal_audit WHERE signal_id = %s ORDER B
 # The operations an alert led to.
 INTENTS_OF = "SELECT id FROM order_intents WHERE signal_id = %s ORDER BY id"
 
-# The layers that an operation opened or closed lots of.
+# The layers that an operation opened, closed lots of or rolled.
 POSITIONS_OF = f"""
 SELECT {_POSITION} FROM portfolio_positions
 WHERE intent_id = %(intent)s
    OR key IN (SELECT position_key FROM trades WHERE intent_id = %(intent)s)
+   OR key IN (SELECT position_key FROM position_rolls WHERE intent_id = %(intent)s)
 ORDER BY key"""  # noqa: S608
 
 # What an operation earned and cost.
@@ -104,6 +106,7 @@ class IntentJourney:
     orders: tuple[OrderRow, ...]
     fills: tuple[Fill, ...]
     positions: tuple[PositionRow, ...]
+    rolls: tuple[RollRow, ...]
     ledger: tuple[LedgerRow, ...]
 
 
@@ -117,7 +120,7 @@ class SignalJourney:
     intents: tuple[IntentJourney, ...]
 
 
-class History(Intents):
+class History(Intents, Rolls):
     """Reading."""
 
     def signals(
@@ -183,13 +186,13 @@ class History(Intents):
         )
 
     def _intent_journey(self, intent_id: int) -> IntentJourney:
+        positions = self.rows(POSITIONS_OF, {"intent": intent_id})
         return IntentJourney(
             intent=self.intent(intent_id),
             legs=tuple(self.legs(intent_id)),
             orders=tuple(self.orders(intent_id)),
             fills=tuple(self.fills(intent_id)),
-            positions=tuple(
-                from_row(PositionRow, row) for row in self.rows(POSITIONS_OF, {"intent": intent_id})
-            ),
+            positions=tuple(from_row(PositionRow, row) for row in positions),
+            rolls=tuple(self.rolls_of([row[1] for row in positions])),
             ledger=tuple(from_row(LedgerRow, row) for row in self.rows(LEDGER_OF, (intent_id,))),
         )

@@ -27,7 +27,7 @@ from core.db_state_manager.decision_rights import check_epoch, check_not_void
 from core.db_state_manager.json_values import from_row, to_json
 from core.db_state_manager.left_over import NOTHING_KEPT, booked_lots, tell_left
 from core.db_state_manager.operation import lock_instrument, unlock_instrument
-from core.db_state_manager.operation_booking import BookedEvent, book_operation
+from core.db_state_manager.operation_booking import Booked, BookedEvent, book_operation
 from core.db_state_manager.orders import Orders, insert_legs, move_order
 from core.db_state_manager.outbox import append_event
 from core.db_state_manager.ownership import check_holder
@@ -376,6 +376,8 @@ class Intents(BookStore, Orders):
         told = {"intent_id": intent_id, "action": intent.action, "events": list(events)}
         told |= {"reason": reason} if reason else {}
         append_event(cursor, "INTENT_COMPLETED", intent.instrument, told, booking.at)
+        if intent.action is IntentAction.ROLL and booked.trades:
+            append_event(cursor, "ROLL_CLOSED", intent.instrument, _closed(booked), booking.at)
         return Completion(booked.opened, booked.trades, booked.rolled)
 
     def cancel_intent(self, intent_id: int, reason: str, owner: str | None = None) -> bool:
@@ -429,6 +431,12 @@ def _release(cursor: Cursor, intent: Intent, at: datetime) -> None:
     unlock_instrument(cursor, intent.instrument, ORDER_UNKNOWN, _WHO, at)
     cursor.execute(MARK_OPEN, ([close.position_id for close in intent.decision.closes],))
     cursor.execute(MARK_ROLLED, ([roll.position_id for roll in intent.decision.rolls],))
+
+
+def _closed(booked: Booked) -> dict[str, object]:
+    """What of a roll was closed and not opened again: the lots by layer, and why."""
+    lots = {f"Long_{trade.layer}": trade.lots for trade in booked.trades}
+    return {"lots": lots, "reason": booked.trades[0].reason}
 
 
 def _audit_decision(cursor: Cursor, decision: Decision, booking: Booking) -> None:

@@ -12,7 +12,6 @@ from core.db_state_manager.operators import Operators
 from core.db_state_manager.outbox import Outbox
 from core.db_state_manager.outside import OutsideTrades
 from core.db_state_manager.overview import Overview
-from core.db_state_manager.rolls import Rolls
 from core.db_state_manager.signals import SignalJournal
 from core.db_state_manager.strategies import Strategies
 from core.db_state_manager.upkeep import Upkeep
@@ -36,7 +35,6 @@ class DatabaseStateManager(
     Watching,
     EndOfDay,
     Closings,
-    Rolls,
 ):
     """The database: `DatabaseStateManager(dsn, pool_size, clock, stops)`.
 

@@ -260,7 +260,7 @@ class LedgerRow:
 
 @dataclass(frozen=True, slots=True)
 class AuditRow:
-    """A decision or a booking. `detail` is a Decision, a LayerOpened or a LayerReduced as JSON."""
+    """A decision or a booking. `detail` is a Decision, or the event that was booked, as JSON."""
 
     id: int
     kind: AuditKind

@@ -3,6 +3,7 @@
 The row moves by the basis and is not written over: a stop that was raised meanwhile stays raised.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
@@ -48,13 +49,17 @@ INSERT INTO position_rolls
      lots_after, realised, charges, at)
 VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"""
 
-# The latest moves, or those of one layer.
-ROLLS = """
-SELECT r.id, p.id, p.instrument, r.intent_id, r.near, r.far, r.near_close, r.far_open, r.basis,
+_ROLL = """r.id, p.id, p.instrument, r.intent_id, r.near, r.far, r.near_close, r.far_open, r.basis,
        r.slippage, r.lots_before, r.lots_after, r.realised, r.charges, r.at
-FROM position_rolls AS r JOIN portfolio_positions AS p ON p.key = r.position_key
-WHERE %(position)s IS NULL OR p.id = %(position)s
+FROM position_rolls AS r JOIN portfolio_positions AS p ON p.key = r.position_key"""
+
+# The latest moves, or those of one layer.
+ROLLS = f"""
+SELECT {_ROLL} WHERE %(position)s IS NULL OR p.id = %(position)s
 ORDER BY r.id DESC LIMIT %(limit)s"""
+
+# All moves of some layers.
+ROLLS_OF = f"SELECT {_ROLL} WHERE p.id = ANY (%s) ORDER BY r.id"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +90,10 @@ class Rolls(Database):
         """The latest moves, newest first; of all layers, or of one."""
         asked = {"limit": limit, "position": position_id}
         return [from_row(RollRow, row) for row in self.rows(ROLLS, asked)]
+
+    def rolls_of(self, position_ids: Sequence[str]) -> list[RollRow]:
+        """All moves of those layers, oldest first."""
+        return [from_row(RollRow, row) for row in self.rows(ROLLS_OF, (list(position_ids),))]
 
 
 def book_roll(

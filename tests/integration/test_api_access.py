@@ -7,12 +7,16 @@ from typing import Any
 
 import pytest
 
+from core.contracts import Contracts
 from core.db_state_manager import DatabaseStateManager
+from core.instruments import InstrumentCatalog
 from live.access import Access, Role, hash_token
 from live.api.guard import COOKIE, CSRF_HEADER
 from live.app import create_app
 from live.close_all import CloseAll
 from live.close_all_report import Standings
+from live.rollover_executor import RolloverExecutor
+from live.rollover_scanner import RolloverScanner
 from live.sessions import Sessions
 from tests.fixtures.database import database
 from tests.fixtures.hand_clock import HandClock
@@ -44,6 +48,8 @@ FOR_VIEWERS = {
     ("GET", "/orders"),
     ("GET", "/positions"),
     ("GET", "/positions/<position_id>"),
+    ("GET", "/rollover/scan"),
+    ("GET", "/rollover/status"),
     ("GET", "/session"),
     ("GET", "/signals"),
     ("GET", "/signals/<signal_id>"),
@@ -63,6 +69,7 @@ FOR_OPERATORS = {
     ("POST", "/emergency/stop"),
     ("POST", "/emergency/unlock"),
     ("POST", "/holidays/<exchange>"),
+    ("POST", "/rollover/execute"),
     ("POST", "/strategies"),
     ("PUT", "/strategies/<strategy_id>"),
 }
@@ -85,13 +92,19 @@ def store(database_url: str) -> Iterator[DatabaseStateManager]:
 
 @pytest.fixture
 def web(store: DatabaseStateManager) -> Web:
-    """With a close-all that finds nothing held, and so needs no broker."""
+    """With a close-all and a rollover that find nothing held, and so need no broker."""
     nobody: Any = None
     web = web_on(store)
     standings = Standings(store, nobody, web.clock)
     closer = CloseAll(store, standings, nobody, nobody, nobody, web.clock, nobody, 1.0)
     web.parts.closing.set()
-    parts = replace(web.parts, close_all=closer)
+    rules = web.parts.config.rollover
+    catalog = InstrumentCatalog.shipped()
+    contracts = Contracts(web.parts.calendar, catalog)
+    clock = web.clock
+    scanner = RolloverScanner(store, contracts, web.parts.calendar, catalog, rules, clock)
+    rollover = RolloverExecutor(store, scanner, nobody, nobody, nobody, rules, clock)
+    parts = replace(web.parts, close_all=closer, rollover=rollover)
     return Web(parts, create_app(parts), web.clock)
 
 
@@ -272,6 +285,7 @@ def test_what_changes_something_is_in_the_audit_with_who_and_why(web: Web) -> No
     report = web.act("POST", "/emergency/close-all", reason="a rehearsal")
     assert report == {"dry_run": True, "is_flat": True, "instruments": []}
     web.act("POST", "/capital/inject", type="DEPOSIT", amount="1000", notes="more to trade with")
+    assert web.act("POST", "/rollover/execute", reason="to look")["instruments"] == []
     made = web.act("POST", "/strategies", 201, name="SECOND", description="another")
     changed = made | {"description": "another one"}
     wanted = {name: changed[name] for name in ("name", "description", "is_active", "version")}
@@ -290,6 +304,7 @@ def test_what_changes_something_is_in_the_audit_with_who_and_why(web: Web) -> No
         ("emergency.unlock", "seen to"),
         ("close_all.close_all", "a rehearsal"),
         ("capital.inject", "more to trade with"),
+        ("rollover.execute", "to look"),
         ("strategies.add", "another"),
         ("strategies.change", "another one"),
         ("strategies.remove", "unused"),
@@ -301,7 +316,7 @@ def test_what_changes_something_is_in_the_audit_with_who_and_why(web: Web) -> No
 
 def test_every_acting_endpoint_is_in_the_audits_test(web: Web) -> None:
     """One more endpoint for operators needs a line there too."""
-    assert len(FOR_OPERATORS) == 10
+    assert len(FOR_OPERATORS) == 11
 
 
 def test_what_is_asked_is_kept_even_where_it_is_refused(web: Web) -> None:

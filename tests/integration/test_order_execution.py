@@ -1,7 +1,6 @@
 """Intents become exactly the exposure at the exchange that the books then say, or nothing."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -13,7 +12,6 @@ from core.db_state_manager.invariants import violations
 from core.db_state_manager.records import LegPlan, OrderPlan, OutboxEvent
 from core.db_state_manager.states import (
     ControlState,
-    IntentAction,
     IntentSource,
     IntentState,
     LedgerKind,
@@ -406,12 +404,6 @@ def test_a_naked_exit_goes_on_with_its_second_leg(desk: Desk) -> None:
     assert desk.carrier.carry_out(intent).outcome is Outcome.FILLED
     assert (desk.held(), desk.layers(BANK)) == ({}, [])
     assert desk.sent()[2:] == [f"BUY 60 {PUT}", f"SELL 60 {CALL}"]
-
-
-def test_a_roll_is_not_carried_out_as_an_exit(desk: Desk) -> None:
-    intent = replace(desk.reserve_entry(GOLD, 1), action=IntentAction.ROLL)
-    with pytest.raises(Rejected, match="is a roll"):
-        desk.carrier.carry_out(intent)
 
 
 def test_more_than_one_order_may_carry_goes_out_in_slices_of_whole_lots(desk: Desk) -> None:

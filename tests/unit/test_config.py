@@ -123,11 +123,26 @@ WHOLE = [
     (STRATEGY + "atr_length", 10, 1, 500, 0, 501),
     (STRATEGY + "roc_length", 15, 1, 500, 0, 501),
 ]
+ROLLOVER = "rollover."
+NUMBERS += [
+    (ROLLOVER + "max_cost_pct", "0.3", "0.01", "5", "0", "5.01"),
+    (ROLLOVER + "max_slippage_pct", "0.1", "0.01", "5", "0", "5.01"),
+    (ROLLOVER + "max_drift_pct", "0.5", "0.01", "10", "0", "10.01"),
+    (ROLLOVER + "leg_s", "45", "1", "600", "0.99", "600.01"),
+    (ROLLOVER + "open_s", "600", "30", "7200", "29.99", "7200.01"),
+]
+WHOLE += [
+    (ROLLOVER + "min_open_interest", 100, 0, 100_000_000, -1, 100_000_001),
+    (ROLLOVER + "exit_lead_min", 60, 1, 360, 0, 361),
+    (ROLLOVER + "session_left_min", 15, 1, 240, 0, 241),
+    (ROLLOVER + "retry_min", 15, 1, 240, 0, 241),
+]
 WHOLE += [(block + "steps", 5, 1, 60, 0, 61) for block in EXECUTIONS]
 WHOLE += [(block + "cap_ticks", 5, 0, 1000, -1, 1001) for block in EXECUTIONS]
 OPTIONAL = ["stop_watch.catastrophe_atr"]
 LISTS = [block + "exit_caps_pct" for block in EXECUTIONS]
 SWITCHES = [
+    ("rollover.enabled", True),
     ("trade_special_sessions", False),
     ("peel_off.enabled", False),
     (f"instruments.{BANK}.enabled", True),
