@@ -1,0 +1,185 @@
+"""What comes while a roll works: entries wait, exits interrupt it, a close-all always gets out."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from brokers.messages import OrderRequest
+from core.db_state_manager.intents import DecisionRequest, Reservation, ReserveResult
+from core.db_state_manager.invariants import violations
+from core.db_state_manager.records import Intent
+from core.db_state_manager.states import ControlState, IntentSource, IntentState
+from core.decision_record import Decision
+from core.portfolio_state import PortfolioStateManager
+from live.close_all import CloseAll
+from live.exits import ExitDesk
+from live.order_executor import Outcome
+from live.recovery import CrashRecoveryManager
+from tests.fixtures.database import close
+from tests.fixtures.interruption import Died
+from tests.fixtures.order_desk import CATALOG, Desk, carrier_of, nothing, open_desk
+from tests.fixtures.rolling import (
+    FAR,
+    IN_WINDOW,
+    enter_near,
+    go_to,
+    money_in_fills,
+    profit_booked,
+    reserve_roll,
+)
+from tests.fixtures.rules import BANK, GOLD
+from tests.integration.test_rolling import EACH_LEG, LEGS, RUPEES
+
+BOTH = pytest.mark.parametrize("instrument", [GOLD, BANK])
+
+
+@pytest.fixture
+def desk(database_url: str, tmp_path: Path) -> Iterator[Desk]:
+    options = ("--funds", "1e9", "--lotsize", "GOLD_MINI=1")
+    with open_desk(database_url, tmp_path / "paper", *options) as opened:
+        yield opened
+
+
+def due(desk: Desk, instrument: str) -> Intent:
+    """Two layers, and their roll reserved."""
+    go_to(desk, IN_WINDOW[instrument])
+    enter_near(desk, instrument, 3)
+    enter_near(desk, instrument, 2, layer=2)
+    return reserve_roll(desk, instrument)
+
+
+def sweep(desk: Desk, seconds: float = 0.0) -> bool:
+    """A pass of the recovery, as another thread makes one every two seconds; False: go on."""
+    carrier = carrier_of("the sweeper", desk.store, desk.client, desk.clock)
+    CrashRecoveryManager(desk.store, carrier, CATALOG).run()
+    desk.clock.wait(max(seconds, 2.0))
+    return False
+
+
+def exits_of(desk: Desk) -> ExitDesk:
+    """Whoever waits here lets the recovery work meanwhile."""
+    return ExitDesk(desk.store, desk.client, desk.chooser, lambda seconds: sweep(desk, seconds))
+
+
+def dies_after(desk: Desk, intent: Intent, symbol: str) -> None:
+    """A process that dies when an order of `symbol` has just been sent."""
+
+    def die(order: OrderRequest) -> None:
+        if order.contract.symbol == symbol:
+            raise Died(symbol)
+
+    desk.client.after = die
+    with pytest.raises(Died):
+        desk.carrier.carry_out(intent)
+    desk.client.after = nothing
+
+
+def leave(desk: Desk, instrument: str, *numbers: int) -> Reservation:
+    """An exit of those layers, that waits for its turn and is carried out."""
+
+    def decide(book: PortfolioStateManager) -> Decision | None:
+        layers = [layer for layer in book[instrument].layers if layer.layer in numbers]
+        return close(*layers) if layers else None
+
+    reservation = exits_of(desk).reserve(DecisionRequest(instrument, IntentSource.SIGNAL), decide)
+    if reservation.intent is not None:
+        assert desk.carrier.carry_out(reservation.intent).outcome is Outcome.FILLED
+    return reservation
+
+
+def money_is_that_of_the_fills(desk: Desk, instrument: str) -> None:
+    assert violations(desk.store) == []
+    assert profit_booked(desk) == money_in_fills(desk, RUPEES[instrument])
+
+
+@BOTH
+def test_an_entry_waits_for_the_roll(desk: Desk, instrument: str) -> None:
+    roll = due(desk, instrument)
+    request = DecisionRequest(instrument, IntentSource.SIGNAL)
+    decision = Decision("ENTER_PYRAMID", "a test", instrument, "PYRAMID", layer=3, lots=1)  # type: ignore[arg-type]
+    waiting = desk.store.decide_and_reserve(request, lambda _: decision, lambda _: ())
+    assert (waiting.result, waiting.intent) == (ReserveResult.BUSY, roll)
+    sweep(desk)
+    assert desk.store.intent(roll.id).state is IntentState.COMPLETED
+    assert desk.enter(instrument, 1, layer=3).outcome is Outcome.FILLED
+    assert all(FAR[instrument] in symbol for symbol in desk.held())
+
+
+@BOTH
+def test_an_exit_of_everything_calls_off_a_roll_that_has_not_begun(
+    desk: Desk, instrument: str
+) -> None:
+    roll, sent = due(desk, instrument), len(desk.sent())
+    leave(desk, instrument, 1, 2)
+    assert desk.store.intent(roll.id).state is IntentState.CANCELLED
+    assert (desk.held(), desk.layers(instrument)) == ({}, [])
+    assert not any(FAR[instrument] in text for text in desk.sent()[sent:])
+    money_is_that_of_the_fills(desk, instrument)
+
+
+@pytest.mark.parametrize(("instrument", "place"), EACH_LEG)
+def test_an_exit_of_everything_interrupts_a_roll_at_any_leg(
+    desk: Desk, instrument: str, place: int
+) -> None:
+    """Near is closed and far not held; whatever was had of it is given back or sold."""
+    roll = due(desk, instrument)
+    dies_after(desk, roll, LEGS[instrument][place])
+    leave(desk, instrument, 1, 2)
+    assert desk.store.intent(roll.id).state is IntentState.COMPLETED
+    assert (desk.held(), desk.layers(instrument)) == ({}, [])
+    assert desk.store.active_intents() == []
+    money_is_that_of_the_fills(desk, instrument)
+
+
+@pytest.mark.parametrize(("instrument", "place"), [(GOLD, 0), (BANK, 0), (BANK, 2)])
+def test_an_exit_of_one_layer_lets_the_roll_end_and_sells_what_is_held_then(
+    desk: Desk, instrument: str, place: int
+) -> None:
+    roll = due(desk, instrument)
+    dies_after(desk, roll, LEGS[instrument][place])
+    sent = len(desk.sent())
+    leave(desk, instrument, 2)
+    assert not desk.store.cancel_requested(roll.id)
+    assert [layer.lots for layer in desk.layers(instrument)] == [3]
+    quantity = 3 * (1 if instrument == GOLD else 30)
+    assert {abs(held) for held in desk.held().values()} == {quantity}
+    assert all(FAR[instrument] in text for text in desk.sent()[sent:][-len(desk.held()) :])
+    assert violations(desk.store) == []
+
+
+@contextmanager
+def owned() -> Iterator[str]:
+    yield "close-all"
+
+
+def closer(desk: Desk) -> CloseAll:
+    def carrier(owner: str) -> object:
+        return carrier_of(owner, desk.store, desk.client, desk.clock)
+
+    carriers: Callable[[str], object] = carrier
+    return CloseAll(
+        desk.store,
+        desk.client,
+        desk.chooser,
+        exits_of(desk),
+        carriers,  # type: ignore[arg-type]
+        owned,
+        0.0,
+    )
+
+
+@pytest.mark.parametrize("state", [ControlState.ACTIVE, ControlState.HALTED])
+@pytest.mark.parametrize(("instrument", "place"), EACH_LEG)
+def test_close_all_gets_out_of_a_roll_whatever_the_switch_says(
+    desk: Desk, instrument: str, place: int, state: ControlState
+) -> None:
+    roll = due(desk, instrument)
+    dies_after(desk, roll, LEGS[instrument][place])
+    desk.store.set_control(state, "enough", "operator")
+    (report,) = closer(desk).run("out", "operator")
+    assert report.is_flat is True
+    assert (desk.held(), desk.layers(instrument)) == ({}, [])
+    assert desk.store.active_intents() == []
+    money_is_that_of_the_fills(desk, instrument)
