@@ -6,7 +6,8 @@ each time it is decided.
 """
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from brokers.messages import Contract
 from brokers.port import Broker
@@ -14,7 +15,7 @@ from core.db_state_manager import DatabaseStateManager
 from core.db_state_manager.intents import DecisionRequest, Reservation, ReserveResult
 from core.db_state_manager.records import Intent, Leg, LegPlan
 from core.db_state_manager.states import IntentAction
-from core.decision_record import Decision
+from core.decision_record import Decision, DecisionCode, LayerClose
 from core.errors import Halted, Rejected, Retryable
 from core.portfolio_state import PortfolioStateManager
 from live.expiry_utils import ContractChooser
@@ -48,20 +49,29 @@ class ExitDesk:
         self._pause = pause
 
     def reserve(self, request: DecisionRequest, decide: DecideExit) -> Reservation:
-        """What `decide` wants closed, reserved; it may be asked several times. Raises Stopping."""
+        """What `decide` wants closed, reserved; it may be asked several times. Raises Stopping.
+
+        A stop that was hit before a roll is not judged again on the next contract's levels.
+        """
+        hit: Decision | None = None
+
+        def again(book: PortfolioStateManager) -> Decision | None:
+            return decide(book) if hit is None else _still_held(hit, book)
+
         while True:
             try:
-                reservation = self.attempt(request, decide)
+                reservation = self.attempt(request, again)
             except Retryable as error:
                 _LOG.warning("the exit of %s waits: %s", request.instrument, error)
                 self.wait(RETRY_S)
                 continue
             if reservation.result is not ReserveResult.BUSY:
                 return reservation
+            hit = hit or _hit_before_a_roll(reservation)
             self.wait(BUSY_LOOK_S)
 
     def attempt(self, request: DecisionRequest, decide: DecideExit) -> Reservation:
-        """One try: BUSY where something works, which is called off if it is no exit.
+        """One try: BUSY, with what was wanted, where something works; see `_call_off`.
 
         Raises Retryable.
         """
@@ -74,6 +84,7 @@ class ExitDesk:
         reservation = self._try(request, remembered)
         if reservation.result is ReserveResult.BUSY:
             self._call_off(reservation.intent, wanted[0])
+            return replace(reservation, decision=wanted[0])
         return reservation
 
     def entry_in_the_way(self, instrument: str, layer: int | None) -> bool:
@@ -100,9 +111,23 @@ class ExitDesk:
             ]
             if unread:
                 raise Retryable(f"{', '.join(unread)} was opened meanwhile")
+            self._check_unmoved(request.instrument, held, decision)
             return self._chooser.exit_legs(held, decision.closes)
 
         return self._store.decide_and_reserve(request, decide, plan)
+
+    def _check_unmoved(
+        self, instrument: str, held: Mapping[str, Sequence[Leg]], decision: Decision
+    ) -> None:
+        """Raise Retryable for a layer that a roll has moved since its contracts were read.
+
+        Asked while the account is locked, so that nothing is booked meanwhile.
+        """
+        now = self._store.held_legs(instrument)
+        for close in decision.closes:
+            before, since = (each.get(close.position_id, ()) for each in (held, now))
+            if [leg.symbol for leg in before] != [leg.symbol for leg in since]:
+                raise Retryable(f"{close.position_id} was rolled meanwhile")
 
     def _read_master(self, legs: Iterable[Leg]) -> None:
         """Today's master is read here, so that nothing is asked of the broker while deciding.
@@ -126,6 +151,22 @@ class ExitDesk:
         if busy.action is IntentAction.ROLL and not closes_all(busy, wanted):
             return
         self._store.request_cancel(busy.id)
+
+
+def _hit_before_a_roll(reservation: Reservation) -> Decision | None:
+    """The stop that was hit while a roll worked, if it was one."""
+    busy, wanted = reservation.intent, reservation.decision
+    is_roll = busy is not None and busy.action is IntentAction.ROLL
+    is_stop = wanted is not None and wanted.code is DecisionCode.STOP_HIT
+    return wanted if is_roll and is_stop else None
+
+
+def _still_held(hit: Decision, book: PortfolioStateManager) -> Decision | None:
+    """The same stop, of the layers of it that are still held, whole."""
+    wanted = {close.position_id for close in hit.closes}
+    layers = [layer for layer in book[hit.instrument].layers if layer.id in wanted]
+    closes = tuple(LayerClose(layer.id, layer.layer, layer.lots) for layer in layers)
+    return replace(hit, closes=closes) if closes else None
 
 
 def closes_all(roll: Intent, wanted: Decision | None) -> bool:

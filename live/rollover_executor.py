@@ -14,7 +14,7 @@ from datetime import timedelta
 from core.config import RolloverConfig
 from core.db_state_manager import DatabaseStateManager
 from core.db_state_manager.intents import DecisionRequest, ReserveResult
-from core.db_state_manager.records import Intent
+from core.db_state_manager.records import Intent, LegPlan
 from core.db_state_manager.states import ControlState, IntentSource
 from core.decision_record import Decision, DecisionCode, LayerClose
 from core.errors import PortfolioError, Rejected
@@ -120,14 +120,15 @@ class RolloverExecutor:
             plan = self.planner.plan(instrument, part)
             if dry_run:
                 return RollTried(instrument, step, PLANNED, "", "nothing was sent", None, plan)
-            return self._reserve(plan, epoch, why)
+            return self.reserve(plan, epoch, why)
         except PortfolioError as error:
             code = error.code if isinstance(error, Rejected) else type(error).__name__
             if not dry_run:
                 self._tell(instrument, part, code, str(error))
             return RollTried(instrument, step, REFUSED, code, str(error), None, None)
 
-    def _reserve(self, plan: RollPlan, epoch: int | None, why: str) -> RollTried:
+    def reserve(self, plan: RollPlan, epoch: int | None, why: str) -> RollTried:
+        """Decide on a plan and reserve it. Raises Rejected for what has changed since."""
         near, far = f"{plan.near_expiry:%d%b%y}", f"{plan.far_expiry:%d%b%y}"
         decision = Decision(
             code=DecisionCode.ROLL,
@@ -142,9 +143,23 @@ class RolloverExecutor:
             is_same = all(held.get(roll.position_id) == roll.lots for roll in plan.rolls)
             return decision if is_same else None
 
+        def legs(_: Decision) -> tuple[LegPlan, ...]:
+            self._check_unmoved(plan)
+            return (*plan.closes, *plan.opens)
+
         request = self._request(plan.instrument, epoch)
-        made = self.store.decide_and_reserve(request, decide, lambda _: (*plan.closes, *plan.opens))
+        made = self.store.decide_and_reserve(request, decide, legs)
         return self._came(plan.instrument, RollStep.ROLL, made.result, made.intent, plan)
+
+    def _check_unmoved(self, plan: RollPlan) -> None:
+        """Raise Rejected where somebody rolled a layer since the roll was planned.
+
+        Asked while the account is locked, so that nothing is booked meanwhile.
+        """
+        held, near = self.store.held_legs(plan.instrument), {leg.symbol for leg in plan.closes}
+        for roll in plan.rolls:
+            if not {leg.symbol for leg in held.get(roll.position_id, ())} <= near:
+                raise Rejected("BOOKS_MOVED", f"{roll.position_id} was rolled meanwhile")
 
     def _close(
         self, instrument: str, part: Sequence[Expiring], epoch: int | None, *, dry_run: bool

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,14 +12,15 @@ from core.db_state_manager.intents import DecisionRequest, Reservation, ReserveR
 from core.db_state_manager.invariants import violations
 from core.db_state_manager.records import Intent
 from core.db_state_manager.states import ControlState, IntentSource, IntentState
-from core.decision_record import Decision
+from core.decision_record import Decision, DecisionCode
+from core.errors import Rejected
 from core.portfolio_state import PortfolioStateManager
 from live.close_all import CloseAll
 from live.exits import ExitDesk
 from live.order_executor import Outcome
 from live.recovery import CrashRecoveryManager
 from tests.fixtures.database import close
-from tests.fixtures.interruption import Died
+from tests.fixtures.interruption import Died, otherwise
 from tests.fixtures.order_desk import CATALOG, Desk, carrier_of, nothing, open_desk
 from tests.fixtures.rolling import (
     FAR,
@@ -28,6 +30,7 @@ from tests.fixtures.rolling import (
     money_in_fills,
     profit_booked,
     reserve_roll,
+    rollover_of,
 )
 from tests.fixtures.rules import BANK, GOLD
 from tests.integration.test_rolling import EACH_LEG, LEGS, RUPEES
@@ -147,6 +150,54 @@ def test_an_exit_of_one_layer_lets_the_roll_end_and_sells_what_is_held_then(
     assert {abs(held) for held in desk.held().values()} == {quantity}
     assert all(FAR[instrument] in text for text in desk.sent()[sent:][-len(desk.held()) :])
     assert violations(desk.store) == []
+
+
+def test_a_stop_that_was_hit_before_a_roll_is_not_judged_on_the_next_contracts_levels(
+    desk: Desk,
+) -> None:
+    """Its bar is of the contract that was left; all stops have moved by the basis since."""
+    roll = due(desk, BANK)
+    dies_after(desk, roll, LEGS[BANK][0])
+    second = desk.layers(BANK)[1]
+
+    def stopped(book: PortfolioStateManager) -> Decision | None:
+        layers = book[BANK].layers
+        hit = [layer for layer in layers if layer.id == second.id or layer.stop > second.stop]
+        return replace(close(*hit), code=DecisionCode.STOP_HIT)
+
+    request = DecisionRequest(BANK, IntentSource.STOP)
+    intent = exits_of(desk).reserve(request, stopped).intent
+    assert intent is not None
+    assert [each.position_id for each in intent.decision.closes] == [second.id]
+    assert {leg.symbol for leg in desk.store.legs(intent.id)} == set(LEGS[BANK][2:])
+
+
+def test_an_exit_that_read_the_contracts_before_a_roll_reads_them_again(desk: Desk) -> None:
+    """Incident 26: else it would sell the contract that was left."""
+    roll = due(desk, GOLD)
+    stale = [desk.store.held_legs(GOLD)]
+    desk.carrier.carry_out(roll)
+
+    def late(read: Callable[[str], object], instrument: str) -> object:
+        return stale.pop() if stale else read(instrument)
+
+    store = otherwise(desk.store, "held_legs", late)
+    exits = ExitDesk(store, desk.client, desk.chooser, lambda seconds: sweep(desk, seconds))
+    request = DecisionRequest(GOLD, IntentSource.SIGNAL)
+    intent = exits.reserve(request, lambda book: close(*book[GOLD].layers)).intent
+    assert intent is not None
+    assert [leg.symbol for leg in desk.store.legs(intent.id)] == LEGS[GOLD][1:]
+
+
+def test_a_roll_that_was_planned_before_another_one_is_not_begun(desk: Desk) -> None:
+    first = due(desk, GOLD)
+    rollover = rollover_of(desk)
+    expiring = rollover.scanner.scan()
+    plan = rollover.planner.plan(GOLD, expiring)
+    desk.carrier.carry_out(first)
+    with pytest.raises(Rejected, match="rolled meanwhile"):
+        rollover.reserve(plan, None, "a test")
+    assert desk.store.active_intents() == []
 
 
 @contextmanager
