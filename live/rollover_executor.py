@@ -17,7 +17,7 @@ from core.db_state_manager.intents import DecisionRequest, ReserveResult
 from core.db_state_manager.records import Intent, LegPlan
 from core.db_state_manager.states import ControlState, IntentSource
 from core.decision_record import Decision, DecisionCode, LayerClose
-from core.errors import PortfolioError, Rejected
+from core.errors import OutcomeUnknown, PortfolioError, Rejected, Retryable
 from core.models import SignalType
 from core.portfolio_state import PortfolioStateManager
 from core.ports import Clock
@@ -29,6 +29,7 @@ from live.roll_planning import RollPlan, RollPlanner
 from live.rollover_scanner import Expiring, RolloverScanner, due
 
 EVERY_S = 60.0
+STALE_EPOCH = "STALE_EPOCH"
 _EXIT_RETRY_S = 300.0
 PLANNED, RESERVED, REFUSED, BUSY = "PLANNED", "RESERVED", "REFUSED", "BUSY"
 
@@ -71,11 +72,11 @@ class RolloverExecutor:
         return Job("rollover", EVERY_S, self.run_due)
 
     def run_due(self, epoch: int) -> None:
-        """Begin whatever is due and possible now."""
+        """Begin whatever is due and possible now. Raises Rejected (STALE_EPOCH)."""
         for instrument, expiring in due(self.scanner.scan()).items():
             try:
                 self._run(instrument, expiring, epoch)
-            except PortfolioError as error:
+            except (Retryable, OutcomeUnknown) as error:
                 _LOG.warning("rollover of %s: %s", instrument, error)
 
     def execute(self, instrument: str | None, why: str, *, dry_run: bool) -> tuple[RollTried, ...]:
@@ -123,6 +124,8 @@ class RolloverExecutor:
             return self.reserve(plan, epoch, why)
         except PortfolioError as error:
             code = error.code if isinstance(error, Rejected) else type(error).__name__
+            if code == STALE_EPOCH:
+                raise
             if not dry_run:
                 self._tell(instrument, part, code, str(error))
             return RollTried(instrument, step, REFUSED, code, str(error), None, None)

@@ -405,7 +405,7 @@ class _Trading:
             configs=ConfigWatch(store, clock),
             ping=None if url is None else DeadManPing(url),
         )
-        return background_jobs(parts)
+        return (*background_jobs(parts), self.rollover_job())
 
     def recover(self, owner: str) -> None:
         """One pass of the recovery; after the first one, and after what it ended, a comparison.
