@@ -252,6 +252,21 @@ class PortfolioStateManager:
         match event:
             case CapitalMoved():
                 self.move_capital(event)
+            case ExposureReserved():
+                self.reserve(event)
+            case ExposureReleased():
+                self.release(event)
+            case LayerOpened():
+                self.open_layer(event)
+            case LayerReduced():
+                self.reduce_layer(event)
+            case LayerRolled():
+                self.roll_layer(event)
+            case _:
+                self._apply_price(event)
+
+    def _apply_price(self, event: BarClosed | BarStoodIn | StandInTrailed | PriceMarked) -> None:
+        match event:
             case BarClosed():
                 self.close_bar(event.instrument, event.close, event.atr, event.supertrend)
             case BarStoodIn():
@@ -260,16 +275,6 @@ class PortfolioStateManager:
                 self.trail(event)
             case PriceMarked():
                 self.mark(event)
-            case LayerOpened():
-                self.open_layer(event)
-            case LayerReduced():
-                self.reduce_layer(event)
-            case LayerRolled():
-                self.roll_layer(event)
-            case ExposureReserved():
-                self.reserve(event)
-            case ExposureReleased():
-                self.release(event)
 
     def move_capital(self, event: CapitalMoved) -> None:
         """A deposit (above 0) or a withdrawal.

@@ -23,15 +23,26 @@ from live.close_all_report import ClosingState
 from live.engine_threads import Pace
 from tests.fixtures.fault_matrix import ENTRIES, LEGS, NOT_THERE, OPERATIONS, VARIANTS, Variant
 from tests.fixtures.matrix_desk import LOTS, MatrixDesk, open_matrix
+from tests.integration.test_streamed_orders import LIES
 
 ROOT = Path(__file__).resolve().parents[1]
+# These lie on a line of their own, which only says when to look: tests/integration/
+# test_streamed_orders.py tells each of them about both instruments in both modes.
+OF_THE_STREAM = {
+    name for name in FaultName if name.value.startswith("stream_") or "updates_" in name.value
+}
 PASSES_UNDER_FAULT, PASSES_AFTER = 2, 8
 ALL = [variant for name in FaultName for variant in VARIANTS.get(name, ())]
 
 
 def test_every_fault_of_the_catalogue_is_in_the_matrix() -> None:
-    assert {name for name in FaultName if not VARIANTS.get(name)} == set()
+    assert {name for name in FaultName if not VARIANTS.get(name)} == OF_THE_STREAM
     assert [variant for variant in ALL if variant.fault not in VARIANTS] == []
+
+
+def test_every_lie_of_the_stream_is_told_in_the_matrix_of_its_own() -> None:
+    told = {FaultName(fault["fault"]) for lie in LIES.values() for fault in lie}
+    assert told >= OF_THE_STREAM
 
 
 @pytest.mark.parametrize("fault", NOT_THERE)

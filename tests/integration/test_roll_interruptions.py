@@ -16,8 +16,10 @@ from core.decision_record import Decision, DecisionCode
 from core.errors import Rejected
 from core.portfolio_state import PortfolioStateManager
 from live.close_all import CloseAll
+from live.close_all_report import Standings
 from live.exits import ExitDesk
 from live.order_executor import Outcome
+from live.reconciliation import Reconciler
 from live.recovery import CrashRecoveryManager
 from tests.fixtures.database import close
 from tests.fixtures.interruption import Died, otherwise
@@ -210,12 +212,14 @@ def closer(desk: Desk) -> CloseAll:
         return carrier_of(owner, desk.store, desk.client, desk.clock)
 
     carriers: Callable[[str], object] = carrier
+    looks = Reconciler(desk.store, desk.client, "paper", CATALOG, desk.clock)
     return CloseAll(
         desk.store,
-        desk.client,
+        Standings(desk.store, looks, desk.clock),
         desk.chooser,
         exits_of(desk),
         carriers,  # type: ignore[arg-type]
+        desk.clock,
         owned,
         0.0,
     )

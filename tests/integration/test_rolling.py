@@ -23,7 +23,15 @@ from live.order_executor import Outcome
 from live.reconciliation import Reconciler
 from tests.fixtures.database import close
 from tests.fixtures.interruption import otherwise
-from tests.fixtures.order_desk import CATALOG, CONTRACTS, WINDOW_S, Desk, nothing, open_desk
+from tests.fixtures.order_desk import (
+    CATALOG,
+    CONTRACTS,
+    WINDOW_S,
+    Desk,
+    carrier_of,
+    nothing,
+    open_desk,
+)
 from tests.fixtures.paper_faults import PaperFaults
 from tests.fixtures.rolling import (
     FAR,
@@ -605,7 +613,8 @@ def test_a_larger_lot_never_makes_more_exposure(
     rollover = rollover_of(desk, client=client, catalog=InstrumentCatalog.shipped(LARGER))
     (tried,) = rollover.execute(BANK, "a test", dry_run=False)
     assert tried.intent_id is not None, tried
-    desk.carrier.carry_out(desk.store.intent(tried.intent_id))
+    carrier = carrier_of("who knows the new lots", desk.store, client, desk.clock)
+    carrier.carry_out(desk.store.intent(tried.intent_id))
     after = desk.layers(BANK)
     assert [layer.lots for layer in after] == kept
     for layer in after:
@@ -622,5 +631,5 @@ def test_a_larger_lot_never_makes_more_exposure(
     request = DecisionRequest(BANK, IntentSource.SIGNAL)
     intent = desk.store.decide_and_reserve(request, lambda _: decision, lambda _: legs).intent
     assert intent is not None
-    desk.carrier.carry_out(intent)
+    carrier.carry_out(intent)
     money_is_that_of_the_fills(desk, BANK)
