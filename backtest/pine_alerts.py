@@ -50,8 +50,8 @@ def inputs_of(params: StrategyParams) -> Inputs:
             inputs[INPUT_NAMES[field.name]] = value
         elif value is not None:
             switch, day = DATE_NAMES[field.name]
-            midday = datetime.combine(value, time(12), tzinfo=IST)
-            inputs |= {switch: True, day: int(midday.timestamp() * 1000)}
+            begins = datetime.combine(value, time(), tzinfo=IST)
+            inputs |= {switch: True, day: int(begins.timestamp() * 1000)}
     return inputs
 
 

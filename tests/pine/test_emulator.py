@@ -79,6 +79,7 @@ def test_an_entry_that_is_swallowed_is_named(emulator: PineEmulator, tmp_path: P
     assert max(fill.position_after for fill in said.fills) == 5
 
 
+@pytest.mark.slow
 def test_margin_would_swallow_layers_of_gold(emulator: PineEmulator, tmp_path: Path) -> None:
     """Why the declaration sets it to nothing: the tester's 50 lakh do not pay for six lots."""
     text = script_of(SCRIPTS["GOLD_MINI"]).read_text(encoding="utf-8")

@@ -19,9 +19,7 @@ FEWEST = 80
     [
         "this bar's high",
         "five entries may fill",
-        "orders fill at the next open",
         "adds before exits",
-        "stops fall",
         "NaN in an alert",
     ],
 )

@@ -56,15 +56,8 @@ MCX_SUMMER = Evening("GOLD_MINI", date(2026, 10, 30), time(23), time(23, 30))
 MCX_WINTER = Evening("GOLD_MINI", date(2026, 11, 2), time(23), time(23, 55))
 MCX_LAST_WINTER_DAY = Evening("GOLD_MINI", date(2027, 3, 12), time(23), time(23, 55))
 MCX_SPRING = Evening("GOLD_MINI", date(2027, 3, 15), time(23), time(23, 30))
-EVENINGS = [
-    NSE_SUMMER,
-    NSE_NOW,
-    NSE_SOON,
-    MCX_SUMMER,
-    MCX_WINTER,
-    MCX_LAST_WINTER_DAY,
-    MCX_SPRING,
-]
+EVENINGS = [NSE_NOW, NSE_SOON, MCX_SUMMER, MCX_WINTER]
+MORE_EVENINGS = [NSE_SUMMER, MCX_LAST_WINTER_DAY, MCX_SPRING]
 
 
 def history(instrument: str) -> Bars:
@@ -160,7 +153,11 @@ def test_a_scouts_inputs_are_the_strategys(emulator: PineEmulator) -> None:
 # In the last minutes
 
 
-@pytest.mark.parametrize("evening", EVENINGS, ids=lambda each: f"{each.instrument} {each.day}")
+@pytest.mark.parametrize(
+    "evening",
+    [*EVENINGS, *(pytest.param(each, marks=pytest.mark.slow) for each in MORE_EVENINGS)],
+    ids=lambda each: f"{each.instrument} {each.day}",
+)
 def test_a_scout_reports_every_15_seconds_of_the_last_15_minutes(
     emulator: PineEmulator, evening: Evening
 ) -> None:

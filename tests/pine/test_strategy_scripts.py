@@ -261,7 +261,9 @@ def test_real_bars_with_the_shipped_numbers(emulator: PineEmulator, shared: Path
 # What was said stays said
 
 
-@pytest.mark.parametrize("instrument", INSTRUMENTS)
+@pytest.mark.parametrize(
+    "instrument", ["BANK_NIFTY", pytest.param("GOLD_MINI", marks=pytest.mark.slow)]
+)
 def test_a_bar_is_judged_without_knowing_those_after_it(
     emulator: PineEmulator, shipped_run: ShippedRun, instrument: str
 ) -> None:
