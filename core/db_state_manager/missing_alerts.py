@@ -1,7 +1,8 @@
 """What should have arrived and did not is an event of its own, told once and by its number or bar.
 
-Numbers count in the order of the bars, those of the end-of-day Scout by themselves. A count that
-starts again at a lower number skips nothing.
+Numbers count in the order of the bars. A count that starts again at a lower number skips nothing.
+The end-of-day Scout's are slots of its clock, of which a quiet feed skips some: its silence is
+another alarm's.
 """
 
 from collections.abc import Mapping
@@ -17,9 +18,9 @@ SELECT 'ALERT_MISSING', instrument, jsonb_build_object(
         'first_missing', previous + 1, 'last_missing', seq - 1, 'next_signal_id', id), %(now)s
 FROM (
     SELECT id, instrument, seq, received_at,
-        lag(seq) OVER (PARTITION BY instrument, type = 'EOD_MONITOR' ORDER BY bar_time, seq)
-            AS previous
-    FROM signal_log WHERE received_at >= %(since)s AND seq IS NOT NULL) AS numbered
+        lag(seq) OVER (PARTITION BY instrument ORDER BY bar_time, seq) AS previous
+    FROM signal_log
+    WHERE received_at >= %(since)s AND seq IS NOT NULL AND type <> 'EOD_MONITOR') AS numbered
 WHERE seq > previous + 1 AND received_at <= %(settled)s
 ORDER BY id
 ON CONFLICT DO NOTHING"""

@@ -74,13 +74,13 @@ FROM unnest(%s::text[]) AS name CROSS JOIN LATERAL (
     WHERE instrument = name ORDER BY id DESC LIMIT 1) AS last
 ORDER BY 1"""
 
-# Numbers that were skipped between two alerts of one script (the Scout counts by itself).
+# Numbers that were skipped between two alerts of a strategy (the Scout's are slots of its clock).
 SEQUENCE_GAPS = """
 SELECT instrument, type, previous + 1, seq - 1, bar_time FROM (
     SELECT instrument, type, seq, bar_time,
-        lag(seq) OVER (PARTITION BY instrument, type = 'EOD_MONITOR' ORDER BY bar_time, seq)
-            AS previous
-    FROM signal_log WHERE received_at >= %s AND seq IS NOT NULL) AS numbered
+        lag(seq) OVER (PARTITION BY instrument ORDER BY bar_time, seq) AS previous
+    FROM signal_log
+    WHERE received_at >= %s AND seq IS NOT NULL AND type <> 'EOD_MONITOR') AS numbered
 WHERE seq > previous + 1 ORDER BY bar_time DESC, seq DESC LIMIT 100"""
 
 # The server and the size of this database.

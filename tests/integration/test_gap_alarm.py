@@ -12,8 +12,9 @@ from core.db_state_manager import DatabaseStateManager
 from core.instruments import InstrumentCatalog
 from core.ist import IST
 from core.market_calendar import MarketCalendar
-from core.models import MarketDataSignal
-from core.webhook_parser import fingerprint
+from core.models import MarketDataSignal, SignalType
+from core.webhook_parser import fingerprint, parse_alert
+from live.example_alerts import example_alert
 from live.gap_alarm import GapAlarm
 from tests.fixtures.database import MAKER
 from tests.fixtures.hand_clock import HandClock
@@ -93,6 +94,18 @@ def test_a_count_that_starts_again_lower_skips_nothing(watch: Watch, later: Sequ
     watch.clock.wait(11)
     watch.alarm.look()
     assert watch.told() == []
+
+
+def test_the_scouts_numbers_are_slots_of_a_clock_and_none_is_missing(watch: Watch) -> None:
+    payload = example_alert(SignalType.EOD_MONITOR, BANK, MORNING)
+    for seq in (4, 9):
+        scout = parse_alert({**payload, "seq": seq}, [BANK])
+        watch.store.journal_signal(b"{}", scout, fingerprint(scout), watch.clock.now())
+    watch.clock.wait(11)
+    watch.alarm.look()
+    assert watch.told() == []
+    since = MORNING - timedelta(days=1)
+    assert watch.store.alert_statistics(since, [BANK]).gaps == ()
 
 
 # The bars of Bank Nifty are 75 minutes from 09:15, those of Gold Mini an hour from 09:00.
