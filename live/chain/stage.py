@@ -62,7 +62,7 @@ class Stage:
 
     def start(self, moment: datetime) -> None:
         """Start it as of `moment`; returns when it is ready. Raises ServerNotStarted."""
-        self._write_clock(moment)
+        ahead_s = self._write_clock(moment)
         command = [sys.executable, str(PROJECT / "portfolio_manager.py"), "live"]
         with (self._home.path / "stage.log").open("ab") as log:
             self._child = subprocess.Popen(  # noqa: S603 - our own command
@@ -71,7 +71,7 @@ class Stage:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 cwd=PROJECT,
-                env=dict(self._variables),
+                env={**self._variables, "PM_CLOCK_OFFSET_S": repr(ahead_s)},
                 start_new_session=True,
             )
         child = self._child
@@ -188,11 +188,13 @@ class Stage:
     def _running(self) -> RunningService | None:
         return running_service(self._home)
 
-    def _write_clock(self, moment: datetime) -> None:
+    def _write_clock(self, moment: datetime) -> float:
+        """How far the clock is ahead from now on, seconds."""
         ahead_s = (moment - SystemClock().now()).total_seconds()
         new = self._clock_file.with_suffix(".new")
         new.write_text(repr(ahead_s), "ascii")
         new.replace(self._clock_file)
+        return ahead_s
 
     def _gateway(self) -> str:
         running = self._running()

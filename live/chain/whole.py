@@ -64,5 +64,5 @@ def run_chain(
 
 
 def as_practised(settings: JsonObject) -> JsonObject:
-    """Settings under which nothing trades between bars: that is no part of a backtest."""
-    return settings
+    """Settings under which nothing is traded before a bar closes: a backtest does not do that."""
+    return {**settings, "eod": {**settings.get("eod", {}), "enabled": False}}
