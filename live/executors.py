@@ -91,6 +91,7 @@ class ExecutorParts:
         far = FarLegs(legs, config, self.clock, self.wait, self.broker, self.rollover)
         rolls = RollLegs(
             self.store,
+            self.sender,
             self.broker,
             legs,
             single,

@@ -17,12 +17,13 @@ from core.config import RolloverConfig, fraction
 from core.db_state_manager import DatabaseStateManager
 from core.db_state_manager.records import Intent, Leg
 from core.db_state_manager.states import FINISHED_ORDERS
-from core.errors import PortfolioError
+from core.errors import Halted, PortfolioError
 from core.symbols import OptionSymbol, parse
 from live.booking import traded
 from live.exit_chase import was_in_vain
 from live.order_executor import Outcome, SimpleLimitExecutor, Worked
 from live.quoted import price_of
+from live.sending import OrderSender
 from live.single_leg import EntryLegs, SingleLegExecutor
 from live.synthetic_futures import SyntheticFuturesExecutor
 from live.unwinding import Unwinder
@@ -83,6 +84,7 @@ class RollLegs:
     """Works rolls of one instrument; `wait` lets so many seconds pass."""
 
     store: DatabaseStateManager
+    sender: OrderSender
     broker: Broker
     legs: SimpleLimitExecutor
     near_single: SingleLegExecutor
@@ -129,13 +131,18 @@ class RollLegs:
     def _given_up(self, intent: Intent, far: Sequence[Leg]) -> str:
         """Why a roll of which nothing has traded yet is left for another time.
 
-        Not while an order lives: what became of that is seen first.
+        Not while an order lives: what became of that is seen first. What may not be opened again
+        is not closed either.
         """
         orders = self.store.orders(intent.id)
         if any(order.state not in FINISHED_ORDERS for order in orders):
             return ""
         if over := self.legs.is_over(intent, far[0]):
             return over
+        try:
+            self.sender.check_allowed(intent, far[0])
+        except Halted as error:
+            return str(error)
         tried = sum(map(was_in_vain, orders))
         return f"{tried} orders in vain" if tried >= _NEAR_TRIES else ""
 

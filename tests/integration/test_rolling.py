@@ -518,6 +518,30 @@ def test_a_stop_in_the_middle_of_a_roll_opens_nothing_more(desk: Desk, instrumen
     money_is_that_of_the_fills(desk, instrument)
 
 
+FORBIDDEN: dict[str, Callable[[Desk, str], object]] = {
+    "reducing": lambda desk, _: desk.store.set_control(ControlState.REDUCING, "a test", "operator"),
+    "halted": lambda desk, _: desk.store.set_control(ControlState.HALTED, "a test", "operator"),
+    "locked": lambda desk, name: desk.store.lock_instrument(
+        name, "BROKER_DIFFERS", "a test", "operator"
+    ),
+}
+
+
+@pytest.mark.parametrize("forbid", FORBIDDEN.values(), ids=FORBIDDEN)
+@BOTH
+def test_what_may_not_be_opened_again_any_more_is_not_closed(
+    desk: Desk, instrument: str, forbid: Callable[[Desk, str], object]
+) -> None:
+    due(desk, instrument)
+    intent, held = reserve_roll(desk, instrument), desk.held()
+    forbid(desk, instrument)
+    sent = len(desk.sent())
+    assert desk.carrier.carry_out(intent).outcome is Outcome.NOT_FILLED
+    assert desk.store.intent(intent.id).state is IntentState.CANCELLED
+    assert (desk.held(), len(desk.sent())) == (held, sent)
+    assert [row.state.value for row in desk.store.open_positions()] == ["open", "open"]
+
+
 # The end of a contract
 
 
