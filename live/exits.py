@@ -103,7 +103,7 @@ class ExitDesk:
 
     def _try(self, request: DecisionRequest, decide: DecideExit) -> Reservation:
         held = self._store.held_legs(request.instrument)
-        self._read_master(leg for legs in held.values() for leg in legs)
+        untold = self._untold(leg for legs in held.values() for leg in legs)
 
         def plan(decision: Decision) -> tuple[LegPlan, ...]:
             unread = [
@@ -111,6 +111,8 @@ class ExitDesk:
             ]
             if unread:
                 raise Retryable(f"{', '.join(unread)} was opened meanwhile")
+            for close in decision.closes:
+                _check_told(held[close.position_id], untold)
             self._check_unmoved(request.instrument, held, decision)
             return self._chooser.exit_legs(held, decision.closes)
 
@@ -129,17 +131,19 @@ class ExitDesk:
             if [leg.symbol for leg in before] != [leg.symbol for leg in since]:
                 raise Retryable(f"{close.position_id} was rolled meanwhile")
 
-    def _read_master(self, legs: Iterable[Leg]) -> None:
-        """Today's master is read here, so that nothing is asked of the broker while deciding.
+    def _untold(self, legs: Iterable[Leg]) -> dict[str, str]:
+        """Why today's master does not tell of contracts; read here, and not while deciding.
 
         A gateway that refuses us (nobody has logged in yet, say) puts an exit off and never ends
-        it.
+        it; a contract that is gone (expired) puts off no exit of others.
         """
+        untold = {}
         for leg in legs:
             try:
                 self._broker.symbol(Contract(leg.symbol, leg.exchange))
             except (Rejected, Halted) as error:
-                raise Retryable(f"the master does not tell of {leg.symbol}: {error}") from error
+                untold[leg.symbol] = str(error)
+        return untold
 
     def _call_off(self, busy: Intent | None, wanted: Decision | None) -> None:
         """Call off an entry, and a roll of which nothing would stay; of others, wait for the end.
@@ -151,6 +155,13 @@ class ExitDesk:
         if busy.action is IntentAction.ROLL and not closes_all(busy, wanted):
             return
         self._store.request_cancel(busy.id)
+
+
+def _check_told(legs: Iterable[Leg], untold: Mapping[str, str]) -> None:
+    """Raise Retryable for a contract that the master does not tell of."""
+    for leg in legs:
+        if why := untold.get(leg.symbol):
+            raise Retryable(f"the master does not tell of {leg.symbol}: {why}")
 
 
 def _hit_before_a_roll(reservation: Reservation) -> Decision | None:

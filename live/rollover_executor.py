@@ -9,7 +9,7 @@ once a day and tried again, until the contract's hard exit. Switched off, it sti
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import date, timedelta
 
 from core.config import RolloverConfig
 from core.db_state_manager import DatabaseStateManager
@@ -65,7 +65,7 @@ class RolloverExecutor:
     config: RolloverConfig
     clock: Clock
     is_test: bool = False
-    _tried_at_s: dict[tuple[str, RollStep], float] = field(default_factory=dict, init=False)
+    _tried_at_s: dict[tuple[str, RollStep, date], float] = field(default_factory=dict, init=False)
 
     def job(self) -> Job:
         """The leader's work: each minute it looks whether something is due."""
@@ -92,12 +92,13 @@ class RolloverExecutor:
         for part in _parts(expiring):
             step, now_s = part[0].step, self.clock.monotonic()
             pause_s = _EXIT_RETRY_S if step is RollStep.EXIT else self.config.retry_min * 60.0
-            tried_s = self._tried_at_s.get((instrument, step))
+            what = (instrument, step, part[0].expiry)
+            tried_s = self._tried_at_s.get(what)
             if not part[0].is_open or (tried_s is not None and now_s - tried_s < pause_s):
                 continue
             tried = self._tried(instrument, part, epoch, "its window is open", dry_run=False)
             if tried.result != BUSY:
-                self._tried_at_s[instrument, step] = now_s
+                self._tried_at_s[what] = now_s
 
     def _tried(
         self,

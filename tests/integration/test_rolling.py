@@ -596,6 +596,21 @@ def test_a_hard_exit_calls_off_a_roll_that_is_late(desk: Desk) -> None:
     assert desk.held() == {}
 
 
+def test_a_contract_that_expired_unseen_keeps_no_other_from_its_end(desk: Desk) -> None:
+    """The master does not know it any more; what is held in the next one is closed in time."""
+    enter_near(desk, GOLD, 1)
+    go_to(desk, datetime(2026, 11, 30, 10, 0, tzinfo=IST))
+    desk.enter(GOLD, 2, layer=2)
+    assert desk.held() == {NEAR_GOLD: 1, FAR_GOLD: 2}
+    go_to(desk, datetime(2026, 12, 30, 18, 30, tzinfo=IST))
+    rollover_of(desk).job().run(desk.store.begin_leadership("leader"))
+    (intent,) = desk.store.active_intents()
+    assert desk.carrier.carry_out(intent).outcome is Outcome.FILLED
+    assert [layer.layer for layer in desk.layers(GOLD)] == [1]
+    (refused,) = told(desk, "ROLL_REFUSED")
+    assert NEAR_GOLD in refused["reason"]
+
+
 def test_a_contract_that_is_not_due_is_left_alone(desk: Desk) -> None:
     desk.enter(BANK, 1)
     desk.enter(GOLD, 1)
