@@ -19,7 +19,7 @@ FROM instrument_locks WHERE code = %s ORDER BY instrument, id DESC"""
 
 # The layers of an instrument that are held or ended in a time, and what was closed in it.
 LAYERS_OF = """
-SELECT p.id, p.intent_id, p.lots,
+SELECT p.id, coalesce(p.rolled_by, p.intent_id), p.lots,
        coalesce((SELECT sum(t.lots) FROM trades AS t WHERE t.position_key = p.key
                  AND t.exit_time BETWEEN %(since)s AND %(until)s), 0)
 FROM portfolio_positions AS p
@@ -47,7 +47,10 @@ class Closing:
 
 @dataclass(frozen=True, slots=True)
 class ClosedLayer:
-    """A layer: the lots of it that are held, and those that were closed in a time."""
+    """A layer: the lots of it that are held, and those that were closed in a time.
+
+    `intent_id` is what put it into its contracts: its entry, or its last roll.
+    """
 
     position_id: str
     intent_id: int | None

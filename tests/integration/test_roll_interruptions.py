@@ -238,3 +238,11 @@ def test_close_all_gets_out_of_a_roll_whatever_the_switch_says(
     assert (desk.held(), desk.layers(instrument)) == ({}, [])
     assert desk.store.active_intents() == []
     money_is_that_of_the_fills(desk, instrument)
+
+
+@BOTH
+def test_close_all_names_the_contracts_that_a_roll_has_come_to(desk: Desk, instrument: str) -> None:
+    desk.carrier.carry_out(due(desk, instrument))
+    held = desk.held()
+    (report,) = closer(desk).run("out", "operator")
+    assert {leg.symbol for layer in report.layers for leg in layer.legs} == held.keys()
