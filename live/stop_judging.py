@@ -123,8 +123,9 @@ class StopJudge:
             return
         if self._may_act(instrument, bar):
             if not self._store.was_stood_in(instrument, bar.closed_at):
+                entries = _entries(book, instrument)
                 judged.exits[instrument] = WantedExit(
-                    instrument, lambda locked: self._stand_in(locked, bar, confirmed)
+                    instrument, lambda locked: self._stand_in(locked, bar, confirmed, entries)
                 )
         elif confirmed:
             names, closed_at = ", ".join(sorted(confirmed)), bar.closed_at.isoformat()
@@ -148,9 +149,19 @@ class StopJudge:
         return is_young and self._store.control_of(instrument) is not ControlState.HALTED
 
     def _stand_in(
-        self, book: PortfolioStateManager, bar: BarStoodIn, confirmed: frozenset[str]
+        self,
+        book: PortfolioStateManager,
+        bar: BarStoodIn,
+        confirmed: frozenset[str],
+        entries: Mapping[str, Decimal],
     ) -> Decision | None:
-        """In the locked book: the bar is stood in for, and what both looks saw leaves."""
+        """In the locked book: the bar is stood in for, and what both looks saw leaves.
+
+        Not at a quote of contracts that a roll has left since: the next look has one of theirs.
+        """
+        now = _entries(book, bar.instrument)
+        if any(now.get(layer, cost) != cost for layer, cost in entries.items()):
+            return None
         hit = [layer for layer in book.stand_in(bar) if layer.id in confirmed]
         stopped = decide_stops(bar.instrument, hit)
         if stopped is None:
@@ -193,6 +204,11 @@ class StopJudge:
         tried_at_s = self._tried_at_s.get(instrument, float("-inf"))
         rested = self._clock.monotonic() - tried_at_s >= _TRY_AGAIN_S
         return rested and self._store.control_of(instrument) is not ControlState.HALTED
+
+
+def _entries(book: PortfolioStateManager, instrument: str) -> dict[str, Decimal]:
+    """What the layers cost, which only a roll changes."""
+    return {layer.id: layer.entry_price for layer in book[instrument].layers}
 
 
 def _close(

@@ -10,7 +10,7 @@ from core.book_events import LayerOpened, LayerReduced, LayerRolled
 from core.db_state_manager.book import Booking, book_opening, book_reduction
 from core.db_state_manager.capital import book_lines
 from core.db_state_manager.records import LedgerLine
-from core.db_state_manager.rolls import book_roll
+from core.db_state_manager.rolls import book_roll, move_stand_ins
 from core.models import Position, Trade
 from core.portfolio_state import PortfolioStateManager
 
@@ -60,6 +60,7 @@ def book_operation(
                 trades.append(book_reduction(cursor, book, event, booking))
             case LayerRolled():
                 rolled.append(book_roll(cursor, book, event, booking))
+    move_stand_ins(cursor, book, [event for event in events if isinstance(event, LayerRolled)])
     book_lines(cursor, beside, booking.at, intent_id=booking.intent_id)
     cursor.execute(RAISE_HIGH)
     return Booked(tuple(opened), tuple(trades), tuple(rolled))

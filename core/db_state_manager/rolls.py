@@ -49,6 +49,10 @@ INSERT INTO position_rolls
      lots_after, realised, charges, at)
 VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"""
 
+# What stood in for bars that may still move the stops goes where the layers have gone.
+MOVE_STAND_INS = """
+UPDATE stand_ins SET price = price + %s WHERE instrument = %s AND trailed_at IS NULL"""
+
 _ROLL = """r.id, p.id, p.instrument, r.intent_id, r.near, r.far, r.near_close, r.far_open, r.basis,
        r.slippage, r.lots_before, r.lots_after, r.realised, r.charges, r.at
 FROM position_rolls AS r JOIN portfolio_positions AS p ON p.key = r.position_key"""
@@ -140,6 +144,26 @@ def book_roll(
     save_marks(cursor, book, event.instrument)
     audit(cursor, AuditKind.ROLLED, event.instrument, "ROLL", event, booking)
     return layer
+
+
+def move_stand_ins(
+    cursor: Cursor, book: PortfolioStateManager, events: Sequence[LayerRolled]
+) -> None:
+    """Let quotes that were taken for bars before these moves speak of the contracts after them.
+
+    Such a quote is what all layers of the instrument cost together, so it moves by their mean.
+    """
+    for instrument in {event.instrument for event in events}:
+        worth = sum(
+            (
+                event.basis * event.lots * event.point_value
+                for event in events
+                if event.instrument == instrument
+            ),
+            Decimal(0),
+        )
+        moved = (worth / book[instrument].exposure).quantize(AVERAGE)
+        cursor.execute(MOVE_STAND_INS, (moved, instrument))
 
 
 def _moved(layer: Position, event: LayerRolled, booking: Booking) -> dict[str, object]:

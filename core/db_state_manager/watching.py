@@ -68,11 +68,12 @@ SELECT %(instrument)s, %(closed_at)s, %(until)s, %(price)s, %(atr)s, %(epoch)s, 
 WHERE NOT {_CAME}
 ON CONFLICT DO NOTHING"""
 
-# What stood in moves the stops, once, and only for a bar that never came.
+# What stood in moves the stops, once, and only for a bar that never came. A price that a roll has
+# moved since it was read is read again first.
 TRAIL = f"""
 UPDATE stand_ins SET trailed_at = %(now)s
 WHERE instrument = %(instrument)s AND bar_closed_at = %(closed_at)s AND trailed_at IS NULL
-  AND NOT {_CAME}"""  # noqa: S608
+  AND price = %(price)s AND NOT {_CAME}"""  # noqa: S608
 
 # Bars that were stood in for, whose stops wait for them, and whose successor is due by then.
 UNTRAILED = """

@@ -475,6 +475,48 @@ def test_what_stood_in_for_a_bar_that_never_came_moves_them_before_the_next(open
     assert trailed(service) == (Decimal(HIGHER), Decimal(HIGHER - 2 * 900))
 
 
+BEFORE_ROLLS = datetime(2026, 11, 25, 21, 5, tzinfo=IST)
+ROLL_DAY = datetime(2026, 11, 26, 11, 1, 15, tzinfo=IST)
+
+
+def rolled(service: HandService) -> Decimal:
+    """The roll that is due of Gold Mini; its basis."""
+    service.trading.rollover_job().run(service.epoch)
+    service.trading.recover("sweep")
+    (move,) = service.store.rolls(10)
+    assert move.basis != 0
+    return move.basis
+
+
+def test_what_stood_in_before_a_roll_moves_the_stops_by_the_next_contract(opened: Open) -> None:
+    service = opened(BEFORE_ROLLS, **ACTING)
+    entered(service, GOLD)
+    service.at(ROLL_DAY)
+    tick(service, GOLD, HIGHER)
+    assert len(service.told("BAR_STOOD_IN")) == 1
+    basis = rolled(service)
+    service.at(ROLL_DAY.replace(minute=59))
+    service.look()
+    assert trailed(service) == (HIGHER + basis, HIGHER + basis - 2 * 900)
+
+
+def test_a_quote_of_what_a_roll_has_left_stands_in_for_no_bar(opened: Open) -> None:
+    service = opened(BEFORE_ROLLS, **ACTING)
+    entered(service, GOLD)
+    service.at(ROLL_DAY)
+    judge = judge_of(service)
+    for _ in range(2):
+        book = service.store.load_book()
+        judged = judge.judge(service.epoch, book, {GOLD: Decimal(125_500)})
+    rolled(service)
+    assert exits_of(service).leave(service.epoch, list(judged.exits.values())) == {}
+    assert service.told("BAR_STOOD_IN") == []
+    assert len(service.layers(GOLD)) == 1
+    judged = judge.judge(service.epoch, service.store.load_book(), {GOLD: Decimal(125_400)})
+    assert [*exits_of(service).leave(service.epoch, list(judged.exits.values()))] == [GOLD]
+    assert service.held() == {}
+
+
 def test_a_late_bar_is_judged_although_something_stood_in_for_it(opened: Open) -> None:
     service = stood_in(opened)
     service.at(NEXT_BAR[GOLD] + timedelta(minutes=6))
