@@ -112,7 +112,12 @@ class IntentCarrier:
         if not any(leg.filled_quantity for leg in legs):
             self._store.cancel_intent(intent.id, reason, self._owner)
             return None
-        booking = self._booking(intent, legs, reason)
+        try:
+            booking = self._booking(intent, legs, reason)
+        except Rejected:
+            # Whoever took it over meanwhile may have booked it: then that is what is said.
+            self._store.check_owner(intent.id, self._owner)
+            raise
         return self._store.complete_intent(
             intent.id, booking.events, booking.beside, self._owner, reason
         )

@@ -62,6 +62,12 @@ ROLLS = f"""
 SELECT {_ROLL} WHERE %(position)s IS NULL OR p.id = %(position)s
 ORDER BY r.id DESC LIMIT %(limit)s"""
 
+# By how much the moves since then have moved an instrument's levels, by lots.
+MOVED_SINCE = """
+SELECT coalesce(sum(r.basis * r.lots_after) / sum(r.lots_after), 0)
+FROM position_rolls AS r JOIN portfolio_positions AS p ON p.key = r.position_key
+WHERE p.instrument = %s AND r.at > %s"""
+
 # All moves of some layers.
 ROLLS_OF = f"SELECT {_ROLL} WHERE p.id = ANY (%s) ORDER BY r.id"
 
@@ -94,6 +100,11 @@ class Rolls(Database):
         """The latest moves, newest first; of all layers, or of one."""
         asked = {"limit": limit, "position": position_id}
         return [from_row(RollRow, row) for row in self.rows(ROLLS, asked)]
+
+    def moved_since(self, instrument: str, since: datetime) -> Decimal:
+        """How much dearer, in points, what is held became by rolls since then; mostly 0."""
+        moved: Decimal = self.rows(MOVED_SINCE, (instrument, since))[0][0]
+        return moved.quantize(AVERAGE)
 
     def rolls_of(self, position_ids: Sequence[str]) -> list[RollRow]:
         """All moves of those layers, oldest first."""

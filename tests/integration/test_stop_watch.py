@@ -517,6 +517,24 @@ def test_a_quote_of_what_a_roll_has_left_stands_in_for_no_bar(opened: Open) -> N
     assert service.held() == {}
 
 
+def test_a_bar_that_waits_while_what_is_held_is_rolled_hits_no_stop_by_the_basis(
+    opened: Open,
+) -> None:
+    service = opened(BEFORE_ROLLS)
+    entered(service, GOLD)
+    service.at(ROLL_DAY)
+    (layer,) = service.layers(GOLD)
+    waiting = service.receive(bar(service.clock.now() - BARS_LONG[GOLD], GOLD, layer.stop))
+    service.after(2)
+    basis = rolled(service)
+    assert basis > 0
+    service.handle_all()
+    journey = service.store.journey(waiting)
+    assert journey is not None
+    assert ended(journey.signal) == (EXECUTED, "BAR_CLOSED")
+    assert service.store.load_book()[GOLD].price == layer.stop + basis
+
+
 def test_a_late_bar_is_judged_although_something_stood_in_for_it(opened: Open) -> None:
     service = stood_in(opened)
     service.at(NEXT_BAR[GOLD] + timedelta(minutes=6))
