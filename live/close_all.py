@@ -75,7 +75,7 @@ class CloseAll:
         """What would be sent, by instrument; nothing is. Raises what the broker's master raises."""
         held = self._held()
         stands = {each.instrument: each for each in self._standings.of(held)}
-        return tuple(self._rehearsed(stands[name], layers) for name, layers in held.items())
+        return tuple(self._rehearsed(stands[name], held.get(name, ())) for name in stands)
 
     def run(self, reason: str, who: str) -> tuple[InstrumentClosing, ...]:
         """Close every layer; what is not closed by the answer is gone on with."""
@@ -125,6 +125,8 @@ class CloseAll:
         held = {layer.id for layer in layers}
         shown = tuple(layer for layer in standing.layers if layer.position_id in held)
         state, told = ClosingState.DRY_RUN, "nothing was sent"
+        if standing.is_flat is None:
+            told = f"{told}; {standing.reason}"
         return replace(standing, outcome=state, reason=told, layers=shown, sends=sends)
 
     def _under_way(self) -> list[Closing]:

@@ -23,7 +23,8 @@ _LOOKS = 3
 
 class ClosingState(StrEnum):
     """DRY_RUN: nothing was sent. WORKING: it goes on by itself. LOCKED: it waits for a person, and
-    `reason` says for what. FLAT: neither book holds anything. HELD: nothing is being closed."""
+    `reason` says for what. FLAT: neither book holds anything. HELD: nothing is being closed, and
+    something is held, or nobody knows."""
 
     DRY_RUN = "DRY_RUN"
     WORKING = "WORKING"
@@ -90,13 +91,17 @@ class Standings:
         return seen
 
     def of(self, instruments: Iterable[str]) -> tuple[InstrumentClosing, ...]:
-        """How each of those stands."""
-        wanted = sorted(instruments)
-        if not wanted:
-            return ()
+        """How each of those stands, and each that the broker holds, or may hold, beside them."""
         closings = {closing.instrument: closing for closing in self.store.last_closings()}
         seen = self.compared()
+        wanted = sorted({*instruments, *self._there(seen)})
         return tuple(self._one(name, closings.get(name), seen) for name in wanted)
+
+    def _there(self, seen: Comparison) -> set[str]:
+        """Instruments of which the broker's book holds something that is nobody else's."""
+        if seen.unknown:
+            return set(self.reconciler.catalog)
+        return {leg.instrument for leg in seen.legs if leg.brokers and not leg.tagged}
 
     def _one(self, name: str, closing: Closing | None, seen: Comparison) -> InstrumentClosing:
         layers = self._layers(name, closing, seen)
@@ -125,7 +130,7 @@ class Standings:
             waits = busy is not None and busy.state is IntentState.UNKNOWN
             state = ClosingState.LOCKED if waits and stops else ClosingState.WORKING
             return state, "; ".join(_told(stops) or [self._doing(busy)])
-        if is_held or flat is False:
+        if is_held or not flat:
             stuck = closing is not None and bool(stops)
             return (ClosingState.LOCKED if stuck else ClosingState.HELD), "; ".join(_told(stops))
         return ClosingState.FLAT, ""

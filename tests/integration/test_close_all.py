@@ -166,6 +166,37 @@ def _nothing_is_left(told: Any) -> Any:
     return told if not any(layer["lots_left"] for layer in layers) else None
 
 
+def test_what_the_broker_holds_beside_our_books_is_told_and_not_called_flat(
+    database_url: str, open_folder: Path
+) -> None:
+    with open_desk(database_url, open_folder) as desk:
+        hold_both(desk)
+        close_all(desk)
+        until(lambda: flat(desk))
+        buy = {"symbol": "GOLDM04DEC26FUT", "exchange": "MCX", "action": "BUY", "quantity": 1}
+        more = {"strategy": "by hand", "pricetype": "MARKET", "product": "NRML"}
+        desk.paper.read("api/v1/placeorder", buy | more)
+        rehearsed = desk.operate("POST", "/emergency/close-all", reason="to see")
+        for told in (rehearsed, close_all(desk), look(desk)):
+            assert told["is_flat"] is False
+            (leg,) = one(told, GOLD)["broker"]
+            assert (leg["ours"], leg["brokers"]) == (0, 1)
+            assert one(told, GOLD)["sends"] == []
+        assert desk.held() == {"GOLDM04DEC26FUT": 1}
+
+
+def test_an_account_that_cannot_be_looked_at_is_not_flat_though_our_book_is_empty(
+    database_url: str, open_folder: Path
+) -> None:
+    with open_desk(database_url, open_folder) as desk:
+        PaperFaults(desk.paper).set("books_down", endpoint="positionbook")
+        rehearsed = desk.operate("POST", "/emergency/close-all", reason="to see")
+        for told in (rehearsed, close_all(desk), look(desk)):
+            assert told["is_flat"] is None
+            assert {each["instrument"] for each in told["instruments"]} >= {GOLD, BANK}
+            assert all("cannot be read" in each["reason"] for each in told["instruments"])
+
+
 @pytest.mark.parametrize(
     "happens",
     [
