@@ -350,14 +350,14 @@ def test_the_client_that_trades_lives_through_an_orders_life(
     fields = one_lot(gateway, contract, "0.9")
     price = Decimal(str(fields["price"]))
     order = OrderRequest(contract, Action.BUY, fields["quantity"], price, "contract suite")
-    order_id = client.place_order(order).order_id
+    order_id = gateway.patiently(lambda: client.place_order(order)).order_id
     assert client.order_status(order_id).status is OrderStatus.OPEN
     assert order_id in {row.order_id for row in client.orderbook()}
     better = Decimal(str(one_lot(gateway, contract, "0.91")["price"]))
     moved = OrderRequest(contract, Action.BUY, fields["quantity"], better, "contract suite")
-    client.modify_order(order_id, moved)
+    gateway.patiently(lambda: client.modify_order(order_id, moved))
     assert client.order_status(order_id).price == better
-    client.cancel_order(order_id)
+    gateway.patiently(lambda: client.cancel_order(order_id))
     assert client.order_status(order_id).status is OrderStatus.CANCELLED
     with pytest.raises(Rejected):
         client.order_status(NOBODYS)
