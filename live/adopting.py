@@ -134,7 +134,10 @@ class Adopter:
         only = terms.instrument
         busy = [name for name in seen.busy if only in (None, name)]
         if busy:
-            raise Rejected("INSTRUMENT_BUSY", f"{', '.join(busy)} is being worked on")
+            raise Rejected(
+                "INSTRUMENT_BUSY",
+                f"{', '.join(busy)} is being worked on: wait, or name an instrument that is not",
+            )
         found = [
             each
             for each in self.adoptable(seen, terms.position_ids)
