@@ -21,7 +21,7 @@ from tests.fixtures.trading_world import TradingWorld
 
 _RULES_A_RUN = 25
 # A run takes one to two seconds on two quiet cores.
-RUNS, MANY_RUNS = 40, 400
+RUNS, MANY_RUNS = 40, 120
 
 
 @pytest.fixture
