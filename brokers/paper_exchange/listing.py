@@ -79,6 +79,11 @@ class Listing:
         self._lotsizes[instrument] = lotsize
 
     @property
+    def lotsizes(self) -> Mapping[str, int]:
+        """What a lot is called now, by instrument, where that was said."""
+        return dict(self._lotsizes)
+
+    @property
     def instruments(self) -> tuple[str, ...]:
         """The names of all instruments."""
         return tuple(self._catalog)

@@ -29,6 +29,7 @@ def truth(exchange: PaperExchange, store: FaultStore) -> Json:
             "orders": [_row(each) for each in books.orders],
             "fills": [_row(each) for each in books.trades],
             "positions": [_row(each) for each in books.holdings],
+            "lotsizes": view.market.listing.lotsizes,
             "funds": {name: str(getattr(funds, name)) for name in type(funds).__slots__},
             "received": store.calls(),
             "struck": store.strikes(),

@@ -470,6 +470,7 @@ def test_the_lotsize_changes_overnight_and_what_is_held_is_worth_the_same(tmp_pa
         assert client.symbol(GOLD).lot_size == 1
         client.forget_symbols()
         assert client.symbol(GOLD).lot_size == 100
+        assert faults.truth()["lotsizes"] == {"GOLD_MINI": 100}
         assert faults.held() == {GOLD.symbol: 200}
         refused = outcome(lambda: client.place_order(BUY))
         assert refused is not None
