@@ -11,7 +11,6 @@ from datetime import date, datetime, timedelta
 from core.config import RolloverConfig
 from core.contracts import Contracts
 from core.db_state_manager import DatabaseStateManager
-from core.errors import OutsideCoverage
 from core.instruments import InstrumentCatalog
 from core.market_calendar import MarketCalendar
 from core.models import Position
@@ -115,14 +114,15 @@ class RolloverScanner:
         )
 
     def _trades_on(self, instrument: str, now: datetime) -> bool:
-        """Whether the session is known, open, and stays so for as long as a roll may take."""
-        try:
-            session = self._calendar.session(
-                self._catalog[instrument].calendar_exchange, now.date()
-            )
-            if session is None or not session.times_known:
-                return False
-        except OutsideCoverage:
+        """Whether the session is open and stays so for as long as a roll may take.
+
+        In a year that is not published, by its hours alone: nothing is opened then, and that is
+        told while the market trades, not kept to the hard exit.
+        """
+        exchange = self._catalog[instrument].calendar_exchange
+        is_unpublished = not self._calendar.is_published(exchange, now.date())
+        session = self._calendar.session(exchange, now.date(), provisional=is_unpublished)
+        if session is None or not session.times_known:
             return False
         return any(opens <= now and now + self._left <= closes for opens, closes in session.windows)
 

@@ -326,6 +326,24 @@ def test_a_roll_begins_in_session_hours_with_time_left(desk: Desk, moment: datet
     assert desk.store.active_intents() == []
 
 
+def test_in_a_year_that_is_not_published_nothing_is_rolled_and_that_is_told(desk: Desk) -> None:
+    """GOLDM05FEB27 is due from 28 January 2027 on and closed on 2 February at 18:00."""
+    go_to(desk, datetime(2027, 1, 20, 10, 0, tzinfo=IST))
+    desk.enter(GOLD, 3)
+    epoch, job = desk.store.begin_leadership("leader"), rollover_of(desk).job()
+    go_to(desk, datetime(2027, 1, 28, 8, 0, tzinfo=IST))
+    job.run(epoch)
+    assert told(desk, "ROLL_REFUSED") == []
+    go_to(desk, datetime(2027, 1, 28, 10, 0, tzinfo=IST))
+    job.run(epoch)
+    (refused,) = told(desk, "ROLL_REFUSED")
+    assert (refused["expiry"], refused["code"]) == ("2027-02-05", "OUTSIDE_COVERAGE")
+    assert desk.store.active_intents() == []
+    go_to(desk, datetime(2027, 2, 2, 18, 0, tzinfo=IST))
+    job.run(epoch)
+    assert [intent.action for intent in desk.store.active_intents()] == [IntentAction.EXIT]
+
+
 # What ends a roll on its way
 
 
