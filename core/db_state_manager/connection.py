@@ -45,8 +45,9 @@ class _ProcessPool:
             connect_timeout=3,
             application_name="portfolio_manager",
             options="-c timezone=Asia/Kolkata -c lock_timeout=5s -c statement_timeout=30s "
-            # A process that is frozen in a transaction must not hold up all others.
-            "-c idle_in_transaction_session_timeout=10s",
+            # A process that is frozen in a transaction must not hold up all others: who leads next
+            # waits for the old leader's, and may begin seven seconds after its last word.
+            "-c idle_in_transaction_session_timeout=6s",
         )
         # It opens `minconn` at once and keeps no more than that: open none now, keep all later.
         self._pool.minconn = size

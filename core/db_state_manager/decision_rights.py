@@ -11,6 +11,12 @@ STALE_EPOCH = "STALE_EPOCH"
 # Who leads now; an older epoch may not trade.
 NEWEST_EPOCH = "SELECT max(epoch) FROM leadership_history"
 
+# An epoch that leads, and goes on to until this transaction ends: who would lead next waits for it.
+LEADS = """
+SELECT epoch FROM leadership_history
+WHERE epoch = %s AND ended_at IS NULL AND epoch = (SELECT max(epoch) FROM leadership_history)
+FOR SHARE"""
+
 # An exit that makes an entry void: of the same position, from a later bar.
 LATER_EXIT = """
 SELECT leaving.id FROM signal_log AS entry JOIN signal_log AS leaving
@@ -23,9 +29,12 @@ ORDER BY leaving.bar_time, leaving.id LIMIT 1"""
 
 
 def check_epoch(cursor: Cursor, epoch: int) -> None:
-    """Raise Rejected (STALE_EPOCH) for a leader that does not lead any more."""
-    newest = fetch(cursor, NEWEST_EPOCH)[0][0]
-    if newest != epoch:
+    """Raise Rejected (STALE_EPOCH) for a leader that does not lead any more.
+
+    Whoever passes is the leader still when what it wrote is committed.
+    """
+    if fetch_one(cursor, LEADS, (epoch,)) is None:
+        newest = fetch(cursor, NEWEST_EPOCH)[0][0]
         raise Rejected(STALE_EPOCH, f"epoch {epoch} does not lead any more; {newest} does")
 
 

@@ -17,13 +17,19 @@ from psycopg2.extensions import make_dsn, parse_dsn
 from redis import Redis
 
 from core.db_state_manager import DatabaseStateManager
+from core.db_state_manager.intents import DecisionRequest, ReserveResult
 from core.db_state_manager.leader_lock import LeaderLock
-from core.errors import Rejected
+from core.db_state_manager.states import IntentSource
+from core.decision_record import Decision
+from core.errors import Rejected, Retryable
+from core.portfolio_state import PortfolioStateManager
 from core.redis_coordinator import KEY, LeaderPace, RedisCoordinator, Watcher
+from live.clock import SystemClock
 from live.embedded import EmbeddedServers
 from tests.fixtures.candidate import Candidate, coordinator
-from tests.fixtures.database import MAKER, StillClock, database, enter, reserve
+from tests.fixtures.database import MAKER, StillClock, database, enter, one_leg, reserve
 from tests.fixtures.hand_clock import HandClock
+from tests.fixtures.rules import BANK
 from tests.fixtures.servers import fresh_database
 from tests.fixtures.tcp_proxy import TcpProxy
 
@@ -31,6 +37,9 @@ QUICK = LeaderPace(ttl_s=3.0, renew_s=0.5, look_s=0.1)
 # So long that nothing of a test can be due to its end.
 FOR_EVER_S = 600.0
 _PATIENCE_S = 60.0
+_NOBODY_HOLDS = """
+SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'
+AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"""
 
 
 def until(found: Callable[[], Any]) -> Any:
@@ -215,6 +224,42 @@ def test_a_leader_that_was_frozen_wakes_and_does_nothing(
             assert all(belief.epoch != epoch for belief in believed)
             with pytest.raises(Rejected, match=f"epoch {epoch} does not lead any more"):
                 reserve(store, enter(), epoch=epoch)
+
+
+def test_nobody_begins_to_lead_while_what_the_leader_decided_is_not_committed(
+    database_url: str,
+) -> None:
+    """Else a leader that was frozen between the look at its epoch and its commit trades late."""
+    manager, clock = database(database_url), SystemClock()
+    first, second = (LeaderLock(database_url, clock, 4.0) for _ in range(2))
+    with closing(manager), closing(first), closing(second):
+        taken = first.try_lead("first")
+        assert taken is not None
+        assert second.try_lead("second") is None
+        first.close()
+        until(lambda: manager.rows(_NOBODY_HOLDS) == [(0,)])
+
+        def decide(_book: PortfolioStateManager) -> Decision:
+            with pytest.raises(Retryable, match="time"):
+                second.try_lead("second")
+            return enter()
+
+        request = DecisionRequest(BANK, IntentSource.STOP, epoch=taken[0])
+        found = manager.decide_and_reserve(request, decide, one_leg)
+        assert found.result is ReserveResult.RESERVED
+        assert until(lambda: second.try_lead("second"))[0] > taken[0]
+
+
+def test_a_leader_frozen_in_a_transaction_has_lost_it_before_another_may_lead(
+    database_url: str,
+) -> None:
+    manager, pace = database(database_url), LeaderPace()
+    with closing(manager):
+        ((held_ms,),) = manager.rows(
+            "SELECT setting::int FROM pg_settings"
+            " WHERE name = 'idle_in_transaction_session_timeout'"
+        )
+    assert 0 < held_ms < (pace.ttl_s * 0.8 - pace.look_s) * 1000
 
 
 @pytest.mark.parametrize("way", ["cut", "stall"])
