@@ -19,7 +19,8 @@ PACE = Pace(
 )
 
 
-def create(lease_s: float = PACE.lease_s) -> Flask:
+def create(lease_s: float = PACE.lease_s, resolve_window_s: float = PACE.resolve_window_s) -> Flask:
     """What gunicorn calls in each worker; nobody takes over from it before `lease_s`."""
-    wsgi.build = partial(service.build, pace=replace(PACE, lease_s=lease_s))  # type: ignore[attr-defined]
+    pace = replace(PACE, lease_s=lease_s, resolve_window_s=resolve_window_s)
+    wsgi.build = partial(service.build, pace=pace)  # type: ignore[attr-defined]
     return wsgi.create()
