@@ -290,3 +290,22 @@ def test_an_intent_that_somebody_works_is_left_to_them(desk: Desk) -> None:
     with pytest.raises(Rejected, match="has ended: completed"):
         desk.carrier.carry_out(intent)
     assert len(desk.orders()) == 1
+
+
+@pytest.mark.parametrize("instrument", [GOLD, BANK])
+def test_a_process_that_wakes_after_its_exit_was_booked_says_that_it_has_lost_it(
+    desk: Desk, instrument: str
+) -> None:
+    desk.enter(instrument, 1)
+    intent = desk.reserve_exit(*desk.layers(instrument))
+
+    def meanwhile(read: Callable[..., Any], *given: Any) -> Any:
+        with desk.store.transaction() as cursor:
+            cursor.execute("UPDATE order_intents SET lease_until = now() WHERE state = 'working'")
+        assert carry_out_with(desk, intent, owner="the next one") is Outcome.FILLED
+        return read(*given)
+
+    slept = otherwise(desk.store, "held_legs", meanwhile)
+    with pytest.raises(Fenced, match="held by nobody and not by the one that slept"):
+        carry_out_with(desk, intent, slept, owner="the one that slept")
+    assert desk.held() == {}
