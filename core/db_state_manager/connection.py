@@ -43,6 +43,11 @@ class _ProcessPool:
             size,
             dsn,
             connect_timeout=3,
+            # A server that is gone without a word is noticed before an exit has waited for long.
+            keepalives_idle=3,
+            keepalives_interval=2,
+            keepalives_count=3,
+            tcp_user_timeout=9000,
             application_name="portfolio_manager",
             options="-c timezone=Asia/Kolkata -c lock_timeout=5s -c statement_timeout=30s "
             # A process that is frozen in a transaction must not hold up all others: who leads next

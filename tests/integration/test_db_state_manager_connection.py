@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +14,7 @@ from threading import Event
 import psycopg2
 import pytest
 from psycopg2.extensions import cursor as Cursor
-from psycopg2.extensions import make_dsn
+from psycopg2.extensions import make_dsn, parse_dsn
 
 from core.db_state_manager import DatabaseStateManager
 from core.db_state_manager.connection import fetch_one
@@ -22,8 +23,15 @@ from core.migrations import migrate
 from live.embedded import EmbeddedServers
 from tests.fixtures.database import database, journal, later, untraded
 from tests.fixtures.rules import CAPITAL, base_entry
+from tests.fixtures.tcp_proxy import TcpProxy
 
 ALERTS = 300
+_PATIENCE = (
+    socket.TCP_USER_TIMEOUT,
+    socket.TCP_KEEPIDLE,
+    socket.TCP_KEEPINTVL,
+    socket.TCP_KEEPCNT,
+)
 
 
 def end_connections(dsn: str) -> None:
@@ -48,6 +56,23 @@ def test_a_connection_that_ended_while_idle_is_not_written_on(database_url: str)
         manager.move_capital(Decimal(amount), "deposit", "operator")
     assert manager.money().closed_equity == CAPITAL + 6
     assert len(manager.ledger(9)) == 4
+
+
+def test_a_server_that_is_gone_without_a_word_is_noticed_in_seconds(database_url: str) -> None:
+    """The kernel's own patience is a quarter of an hour, and for an answer two hours."""
+    parts = parse_dsn(database_url)
+    with TcpProxy(Path(parts["host"]) / f".s.PGSQL.{parts.get('port', '5432')}") as way:
+        far = make_dsn(database_url, host="127.0.0.1", port=way.port)
+        manager = database(far, capital=None)
+        with closing(manager), manager.transaction() as cursor:
+            line = socket.socket(fileno=os.dup(cursor.connection.fileno()))
+            with line:
+                told = [line.getsockopt(socket.IPPROTO_TCP, option) for option in _PATIENCE]
+                is_kept = line.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+    unheard_ms, idle_s, interval_s, count = told
+    assert is_kept == 1
+    assert 0 < unheard_ms <= 10_000
+    assert idle_s + interval_s * count <= 10
 
 
 def test_closing_while_somebody_is_at_work_is_a_loss_like_any_other(database_url: str) -> None:
