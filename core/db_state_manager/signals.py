@@ -36,7 +36,8 @@ RETURNING id"""
 FIRST = "SELECT id, status, outcome FROM signal_log WHERE fingerprint = %s"
 
 # The next alerts to handle, by kind, then by bar: never two of a kind of one instrument, and no
-# entry before the exits and closed bars of its own bar or of earlier ones.
+# entry before the exits and closed bars of its own bar or of earlier ones. What a dead worker left
+# keeps its turn: an earlier one that came since waits for it, so it must not wait for that.
 CANDIDATES = """
 SELECT id FROM signal_log AS waiting
 WHERE (status = 'received' OR (status = 'processing' AND lease_until < now()))
@@ -44,12 +45,12 @@ WHERE (status = 'received' OR (status = 'processing' AND lease_until < now()))
     SELECT FROM signal_log AS busy
     WHERE busy.status = 'processing' AND busy.instrument = waiting.instrument
       AND busy.priority = waiting.priority AND busy.id <> waiting.id)
-  AND NOT EXISTS (
+  AND (waiting.status = 'processing' OR NOT EXISTS (
     SELECT FROM signal_log AS earlier
     WHERE earlier.status = 'received' AND earlier.instrument = waiting.instrument
       AND earlier.priority = waiting.priority
       AND (earlier.bar_time, coalesce(earlier.seq, 0), earlier.id)
-        < (waiting.bar_time, coalesce(waiting.seq, 0), waiting.id))
+        < (waiting.bar_time, coalesce(waiting.seq, 0), waiting.id)))
   AND NOT (waiting.type IN ('BASE_ENTRY', 'PYRAMID') AND EXISTS (
     SELECT FROM signal_log AS before
     WHERE before.status IN ('received', 'processing') AND before.instrument = waiting.instrument

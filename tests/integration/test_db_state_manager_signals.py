@@ -253,6 +253,21 @@ def test_a_dead_workers_alert_is_claimed_again_and_only_its_new_owner_may_end_it
     assert (standing.status, standing.outcome) == (SignalStatus.BLOCKED, FAILED)
 
 
+@pytest.mark.parametrize("alert", [base_entry(), leave()])
+def test_a_dead_workers_alert_and_an_earlier_one_that_came_since_do_not_wait_for_each_other(
+    database_url: str, alert: Signal
+) -> None:
+    manager = database(database_url)
+    journal(manager, replace(alert, bar_time=later(60)))
+    (lost,) = manager.claim_signals("dead", 1, -1)
+    journal(manager, alert)
+    (found,) = manager.claim_signals("alive", 1, LEASE_S)
+    assert found.id == lost.id
+    assert manager.claim_signals("third", 1, LEASE_S) == []
+    assert manager.finish_signal(found.id, "alive", SignalStatus.EXECUTED, DONE)
+    assert len(manager.claim_signals("third", 1, LEASE_S)) == 1
+
+
 def test_a_renewed_lease_holds_and_a_released_alert_is_free(database_url: str) -> None:
     manager = database(database_url)
     journal(manager, base_entry())
