@@ -146,7 +146,7 @@ class LiveTradingEngine:
             return late
         self._follow(bar.instrument, bar.price)
         request = self._request(hand, bar.instrument, IntentSource.STOP)
-        reservation = self._exits.reserve(request, lambda book: self._close_bar(bar, book))
+        reservation = self._exits.reserve(request, lambda book: self._close_bar(hand, bar, book))
         if reservation.intent is None:
             return self._no_stop_hit(bar)
         return self._carried_out(hand, reservation)
@@ -161,9 +161,14 @@ class LiveTradingEngine:
             return _ended(SignalStatus.EXECUTED, "ALREADY_CLOSED", reason)
         return _ended(SignalStatus.EXECUTED, "BAR_CLOSED", "no stop was hit")
 
-    def _close_bar(self, bar: MarketDataSignal, book: PortfolioStateManager) -> Decision | None:
+    def _close_bar(
+        self, hand: InHand, bar: MarketDataSignal, book: PortfolioStateManager
+    ) -> Decision | None:
+        """A bar that came before a roll is judged on the next contract's levels as they moved."""
         config = self._maker.config
-        hit = book.close_bar(bar.instrument, bar.price, bar.atr, bar.supertrend)
+        moved = self._store.moved_since(bar.instrument, hand.claimed.received_at)
+        price, supertrend = bar.price + moved, bar.supertrend + moved
+        hit = book.close_bar(bar.instrument, price, bar.atr, supertrend)
         stopped = decide_stops(bar.instrument, hit)
         if stopped is not None:
             return replace(stopped, reason=f"{config.stop_mode}_STOP: {stopped.reason}")
