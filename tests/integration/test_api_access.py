@@ -15,12 +15,14 @@ from live.api.guard import COOKIE, CSRF_HEADER
 from live.app import create_app
 from live.close_all import CloseAll
 from live.close_all_report import Standings
+from live.reconciliation import Reconciler
 from live.rollover_executor import RolloverExecutor
 from live.rollover_scanner import RolloverScanner
 from live.sessions import Sessions
 from tests.fixtures.database import database
 from tests.fixtures.hand_clock import HandClock
 from tests.fixtures.rules import BANK, MORNING
+from tests.fixtures.still_broker import StillBroker
 from tests.fixtures.web import ACCESS, OPERATOR_MARK, TOKENS, Web, web_on
 
 OPEN = {
@@ -92,14 +94,15 @@ def store(database_url: str) -> Iterator[DatabaseStateManager]:
 
 @pytest.fixture
 def web(store: DatabaseStateManager) -> Web:
-    """With a close-all and a rollover that find nothing held, and so need no broker."""
+    """With a close-all and a rollover that find nothing held, on either side."""
     nobody: Any = None
     web = web_on(store)
-    standings = Standings(store, nobody, web.clock)
+    catalog = InstrumentCatalog.shipped()
+    looks = Reconciler(store, StillBroker(), "paper", catalog, web.clock)
+    standings = Standings(store, looks, web.clock)
     closer = CloseAll(store, standings, nobody, nobody, nobody, web.clock, nobody, 1.0)
     web.parts.closing.set()
     rules = web.parts.config.rollover
-    catalog = InstrumentCatalog.shipped()
     contracts = Contracts(web.parts.calendar, catalog)
     clock = web.clock
     scanner = RolloverScanner(store, contracts, web.parts.calendar, catalog, rules, clock)

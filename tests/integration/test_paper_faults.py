@@ -518,7 +518,10 @@ SCENARIO: list[dict[str, Any]] = [
 
 
 def lived(state: Path, scenario: Path, kills: tuple[int, ...]) -> tuple[list[Any], list[Any]]:
-    """What each of 20 orders is told and what is true at the end, killed before some of them."""
+    """What each of 20 orders is told and what is true at the end, killed before some of them.
+
+    Calls are numbered anew: what the stream told between them had numbers too, which nobody keeps.
+    """
     options = (*UNCOUNTED, "--faults", str(scenario))
     told: list[Any] = []
     paper = PaperProcess(state, *options)
@@ -535,9 +538,11 @@ def lived(state: Path, scenario: Path, kills: tuple[int, ...]) -> tuple[list[Any
             except requests.ConnectionError:
                 told.append("closed")
         truth = PaperFaults(paper).truth()
-        struck = [(row["fault"], row["call"]) for row in truth["struck"]]
+        places = {row["number"]: place for place, row in enumerate(truth["received"])}
+        struck = [(row["fault"], places[row["call"]]) for row in truth["struck"]]
         fills = [(row["orderid"], row["quantity"]) for row in truth["fills"]]
-        return told, [struck, fills, truth["received"], truth["faults"]]
+        received = [{**row, "number": places[row["number"]]} for row in truth["received"]]
+        return told, [struck, fills, received, truth["faults"]]
     finally:
         paper.kill()
 
