@@ -65,6 +65,7 @@ def check_stop(living: Living, instrument: str, point: str) -> None:
     assert living.proof.held() == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("point", points(GOLD, often="1 after decide_and_reserve"))
 def test_gold_survives_a_kill_at_every_point(living: Living, point: str) -> None:
     check_entry_and_exit(living, GOLD, point)

@@ -248,6 +248,7 @@ def test_an_exit_makes_an_entry_void_that_is_not_decided_yet(living: Living) -> 
     assert living.proof.orders()[before:] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", ["exit first", "stop first", "at once"])
 @pytest.mark.parametrize("instrument", [GOLD, BANK])
 def test_an_exit_and_our_own_stop_are_one_exit_at_the_broker(
@@ -306,6 +307,7 @@ def test_a_stop_of_the_service_in_an_entry_leaves_nothing_half_done(living: Livi
     assert living.proof.held() == {}
 
 
+@pytest.mark.slow
 def test_a_stop_of_the_service_in_an_exit_only_puts_it_off(living: Living) -> None:
     assert living.done("BASE_ENTRY", GOLD).status is SignalStatus.EXECUTED
     with living.stopped_at("1 before place_order", living.alert("EXIT", GOLD)) as sent:

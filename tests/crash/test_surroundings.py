@@ -140,6 +140,7 @@ def _cases() -> list[Any]:
     return [pytest.param(*case, marks=() if case == _OFTEN else pytest.mark.slow) for case in cases]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("victim", "instrument", "point"), _cases())
 def test_an_entry_and_an_exit_outlive_it(
     site: Site, victim: Victim, instrument: str, point: str

@@ -72,6 +72,7 @@ def test_what_is_in_the_way_starts_nothing(installation: Installation) -> None:
     assert installation.run("status").returncode == 1
 
 
+@pytest.mark.slow
 def test_a_day_begins_agrees_and_says_what_differs_without_trading(
     installation: Installation,
 ) -> None:

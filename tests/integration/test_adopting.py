@@ -307,6 +307,7 @@ def test_a_booking_that_breaks_leaves_nothing_behind(books: Books) -> None:
 TRUTHS = st.tuples(st.integers(0, 4), st.integers(0, 3))
 
 
+@pytest.mark.slow
 def test_one_adoption_makes_the_books_agree_and_the_next_does_nothing(books: Books) -> None:
     @settings(suppress_health_check=list(HealthCheck))
     @given(st.lists(TRUTHS, min_size=1, max_size=4))

@@ -131,6 +131,7 @@ def test_every_endpoint_is_in_one_of_the_three_lists(web: Web) -> None:
     assert rules(web) == OPEN | FOR_VIEWERS | FOR_OPERATORS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("method", "rule"), sorted(FOR_VIEWERS | FOR_OPERATORS))
 def test_only_those_who_may_get_past_the_door(web: Web, method: str, rule: str) -> None:
     """Nothing is sent along, so who gets past is told what is missing, or what there is."""

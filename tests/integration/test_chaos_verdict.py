@@ -101,6 +101,7 @@ def a_layer_of_more(it: Traded) -> None:
     it.change("UPDATE portfolio_positions SET lots = 2, initial_lots = 2")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("break_it", "told", "count"),
     [

@@ -71,6 +71,7 @@ def test_close_all_says_what_the_brokers_book_holds(database_url: str, open_fold
         assert sorted(events(desk)) == [(BANK, "FLAT"), (GOLD, "FLAT")]
 
 
+@pytest.mark.slow
 def test_an_answer_that_comes_too_early_says_that_it_goes_on(
     database_url: str, open_folder: Path
 ) -> None:
@@ -94,6 +95,7 @@ def test_an_answer_that_comes_too_early_says_that_it_goes_on(
         assert one(look(desk), GOLD)["outcome"] == "HELD"
 
 
+@pytest.mark.slow
 def test_it_is_gone_on_with_after_a_restart(database_url: str, open_folder: Path) -> None:
     with open_desk(database_url, open_folder) as desk:
         hold_both(desk)
@@ -197,6 +199,7 @@ def test_an_account_that_cannot_be_looked_at_is_not_flat_though_our_book_is_empt
             assert all("cannot be read" in each["reason"] for each in told["instruments"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "happens",
     [

@@ -55,6 +55,7 @@ def entered_once(desk: EodDesk, instrument: str) -> bool:
 # The leader is lost
 
 
+@pytest.mark.slow
 @BOTH
 @pytest.mark.parametrize(
     ("lost_s", "back_s", "sent_s"),

@@ -50,6 +50,7 @@ def told(desk: Desk, kind: str) -> int:
     return sum(event.kind == kind for event in desk.store.events_after(0, 1000))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("config", "price"),
     [

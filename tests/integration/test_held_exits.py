@@ -37,6 +37,7 @@ def refused_until(desk: Desk, moment: datetime) -> list[datetime]:
     return tries
 
 
+@pytest.mark.slow
 def test_a_session_that_the_calendar_does_not_know_fills_a_held_exit(desk: Desk) -> None:
     """Sweep after sweep of one pass each, from half past midnight on."""
     desk.enter(GOLD, 1)

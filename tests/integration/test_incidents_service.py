@@ -88,6 +88,7 @@ def test_who_tells_people_can_hang_and_a_stop_goes_out(desk: Desk) -> None:
     assert told[-1].created_at >= trade.exit_time
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("instrument", [BANK, GOLD])
 def test_our_stop_and_an_exit_at_once_are_one_exit_at_the_broker(
     desk: Desk, instrument: str

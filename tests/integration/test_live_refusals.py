@@ -90,6 +90,7 @@ def test_the_switch_and_an_entry(desk: Desk, state: ControlState) -> None:
         assert (desk.sent(), desk.held()) == ([], {})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("instrument", [BANK, GOLD])
 @pytest.mark.parametrize("state", [ControlState.ACTIVE, ControlState.REDUCING])
 def test_the_switch_lets_exits_and_stops_through(

@@ -116,6 +116,7 @@ def test_the_unspoiled_answer_is_good(
     assert outcome_of(gateway, client, name, reply) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CALLS)
 @given(data=st.data(), status=STATUSES)
 def test_any_json_comes_to_a_value_or_an_error_of_the_tree(

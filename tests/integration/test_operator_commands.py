@@ -86,6 +86,7 @@ def test_a_contract_is_left_to_somebody_else_and_taken_back(url: str, books: Boo
     assert ("broker.untag", "it is mine") in asked
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "told"),
     [
@@ -155,6 +156,7 @@ def test_a_forced_exit_leaves_a_difference_that_is_told(url: str, books: Books) 
     assert (done.exit_code, f"EXTRA {FUTURE}" in done.output) == (1, True)
 
 
+@pytest.mark.slow
 def test_close_all_is_rehearsed_asked_for_watched_and_looked_at_again(
     database_url: str, open_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -291,6 +291,7 @@ def told(desk: Desk, kind: str) -> list[OutboxEvent]:
     return [event for event in desk.store.events_after(0, 1000) if event.kind == kind]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("passes", [None, 1])
 def test_an_exit_is_chased_in_stages_until_it_is_filled(desk: Desk, passes: int | None) -> None:
     """Incident 29: a stop exit was refused by a hard 2 % slippage cap in a crash."""

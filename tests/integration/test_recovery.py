@@ -128,6 +128,7 @@ RICH = ("--funds", "1e9", "--lotsize", "GOLD_MINI=1")
 RUPEES = {GOLD: 10, BANK: 1}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("instrument", "mode", "stride", "lots"), RUNS)
 def test_an_entry_survives_the_death_of_its_process_at_any_step(
     database_url: str, tmp_path: Path, instrument: str, mode: GatewayMode, stride: int, lots: int
@@ -148,6 +149,7 @@ def test_an_entry_survives_the_death_of_its_process_at_any_step(
         assert trading_profit(desk) == cash(desk, RUPEES[instrument])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("instrument", "mode", "stride", "lots"), RUNS)
 def test_an_exit_survives_the_death_of_its_process_at_any_step(
     database_url: str, tmp_path: Path, instrument: str, mode: GatewayMode, stride: int, lots: int
@@ -174,6 +176,7 @@ FAILURES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("instrument", "is_done", "stride"), FAILURES)
 def test_a_database_that_fails_once_at_any_call_changes_nothing_in_the_end(
     desk: Desk, instrument: str, is_done: bool, stride: int

@@ -124,6 +124,7 @@ def test_an_exit_of_everything_calls_off_a_roll_that_has_not_begun(
     money_is_that_of_the_fills(desk, instrument)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("instrument", "place"), EACH_LEG)
 def test_an_exit_of_everything_interrupts_a_roll_at_any_leg(
     desk: Desk, instrument: str, place: int
@@ -225,6 +226,7 @@ def closer(desk: Desk) -> CloseAll:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("state", [ControlState.ACTIVE, ControlState.HALTED])
 @pytest.mark.parametrize(("instrument", "place"), EACH_LEG)
 def test_close_all_gets_out_of_a_roll_whatever_the_switch_says(

@@ -84,6 +84,7 @@ RUNS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("instrument", "mode", "stride"), RUNS)
 def test_a_roll_survives_the_death_of_its_process_at_any_step(
     database_url: str, tmp_path: Path, instrument: str, mode: GatewayMode, stride: int
@@ -118,6 +119,7 @@ FAILURES: list[object] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("instrument", "is_done", "stride"), FAILURES)
 def test_a_database_that_fails_once_at_any_call_of_a_roll_changes_nothing_in_the_end(
     database_url: str, tmp_path: Path, instrument: str, is_done: bool, stride: int

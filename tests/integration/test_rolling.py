@@ -367,6 +367,7 @@ def test_two_leaders_begin_one_roll(desk: Desk, instrument: str) -> None:
 LOST = ["reply_lost", "error_after", "error_before", "request_lost"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", LOST)
 @pytest.mark.parametrize(("instrument", "place"), EACH_LEG)
 def test_a_reply_that_is_lost_on_any_leg_is_looked_for_and_never_sent_again(
@@ -521,6 +522,7 @@ def test_layers_that_are_being_rolled_say_so(desk: Desk) -> None:
     assert [row.state.value for row in desk.store.open_positions()] == ["open", "open"]
 
 
+@pytest.mark.slow
 @BOTH
 def test_a_stop_in_the_middle_of_a_roll_opens_nothing_more(desk: Desk, instrument: str) -> None:
     """REDUCING lets what is begun be closed, and the next contract not be opened."""

@@ -93,6 +93,7 @@ def agrees_with_the_exchange(desk: Desk, *intents: Intent) -> None:
     assert violations(desk.store) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lie", LIES)
 @pytest.mark.parametrize("instrument", [GOLD, BANK])
 def test_nothing_is_lost_and_nothing_invented_when_the_stream_lies(
@@ -180,6 +181,7 @@ def test_an_entry_is_called_off_while_the_stream_is_waited_for(desk: Desk, calm:
     assert desk.layers(GOLD) == []
 
 
+@pytest.mark.slow
 def test_looks_are_fewer_while_the_stream_speaks_and_as_many_as_ever_while_not(
     desk: Desk, calm: Listening
 ) -> None:

@@ -61,6 +61,7 @@ def test_an_entry_that_was_made_is_never_told_as_too_old(desk: Desk) -> None:
     assert (again.status, again.outcome.code) == (SignalStatus.EXECUTED, first.outcome.code)
 
 
+@pytest.mark.slow
 def test_an_exit_that_was_stopped_half_way_may_come_again(desk: Desk) -> None:
     assert desk.alert("BASE_ENTRY", GOLD).status is SignalStatus.EXECUTED
     (layer,) = desk.store.load_book().layers()

@@ -48,6 +48,7 @@ def run(
     return emulator.run(script, FIVE_BARS, Chart("X1!", "NSE", 75), ticks=ticks or ())
 
 
+@pytest.mark.slow
 def test_the_same_run_says_the_same_whatever_the_order_of_sets(
     emulator: PineEmulator, tmp_path: Path
 ) -> None:

@@ -47,6 +47,7 @@ def every_difference(
 # The scripts as they are shipped
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("instrument", INSTRUMENTS)
 def test_the_script_sees_and_does_what_the_backtest_does(
     shipped_run: ShippedRun, instrument: str
@@ -190,6 +191,7 @@ QUICK = ("all leave on SuperTrend", "layers leave below the next", "other length
 QUICK_BARS = 1500
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", QUICK)
 def test_other_inputs_are_the_same_strategy(emulator: PineEmulator, name: str) -> None:
     bars = sample_bars("BANK_NIFTY").first(QUICK_BARS)
