@@ -104,7 +104,7 @@ def sync(
 
 def _confirm(client: ServiceClient, lot_size: Named, reason: str | None, as_json: bool) -> None:
     instrument, size = lot_size
-    why = reason or click.prompt("How is that known")
+    why = reason or click.prompt("How is that known", err=True)
     if size != int(size):
         raise click.UsageError("a lot is a whole number")
     answer = client.post("/sync/lot-size", instrument=instrument, lot_size=int(size), reason=why)
