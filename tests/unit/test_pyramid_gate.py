@@ -289,3 +289,17 @@ def test_the_gate_names_exactly_what_fails(
     if roc is None or not roc > 2.0:
         expected.append("roc")
     assert failed(found) == expected
+
+
+@pytest.mark.parametrize("filtered", [False, True])
+def test_the_charts_part_of_the_gate_is_what_the_whole_gate_says_of_the_chart(
+    *, filtered: bool
+) -> None:
+    rules = config({"use_roc_filter": filtered})
+    gate = PyramidGateController(rules, rules.instruments[BANK].trading)
+    alert, held = replace(add(), roc=1.0), book(opened())
+    whole = {verdict.name: verdict for verdict in verdicts(alert, held, rules)}
+    chart = gate.judge_chart(alert, held[BANK])
+    names = ["base_layer_open", "profit_beyond_r", "atr_spacing"]
+    assert [verdict.name for verdict in chart] == [*names, *(["roc"] if filtered else [])]
+    assert all(verdict == whole[verdict.name] for verdict in chart)
