@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Sequence
-from decimal import Decimal, InvalidOperation
 
 import click
 
@@ -10,34 +9,18 @@ from core.db_state_manager.json_values import from_json
 from core.number_text import grouped
 from live.api.sync import AdoptionReport
 from live.api_client import open_client
+from live.commands.named_numbers import Named, NamedNumber
 from live.environment import environment
 
 AGREES, DIFFERS, UNKNOWN = 0, 1, 2
 
-Price = tuple[str, Decimal]
-
-
-class _Price(click.ParamType[Price]):
-    name = "[symbol=]price"
-
-    def convert(
-        self, value: str, param: click.Parameter | None, ctx: click.Context | None
-    ) -> Price:
-        """The symbol, or nothing for the whole instrument, and the price that `value` says."""
-        name, _, number = value.rpartition("=")
-        try:
-            price = Decimal(number.replace(",", ""))
-        except InvalidOperation:
-            price = Decimal(0)
-        if not (price.is_finite() and price > 0):
-            self.fail(f"{value!r}: a price such as 128100, or SYMBOL=128100", param, ctx)
-        return name, price
+_PRICE = NamedNumber("a price such as 128100, or SYMBOL=128100", name_needed=False)
 
 
 @click.command("manual-exit")
 @click.argument("instrument")
 @click.option(
-    "--price", "prices", type=_Price(), multiple=True, required=True, help="At what it was closed."
+    "--price", "prices", type=_PRICE, multiple=True, required=True, help="At what it was closed."
 )
 @click.option("--position", "positions", multiple=True, help="Only this layer; may be repeated.")
 @click.option("--reason", required=True, help="Kept with who did it and when.")
@@ -49,7 +32,7 @@ class _Price(click.ParamType[Price]):
 def manual_exit(
     context: click.Context,
     instrument: str,
-    prices: Sequence[Price],
+    prices: Sequence[Named],
     positions: Sequence[str],
     reason: str,
     force: bool,

@@ -6,7 +6,7 @@ knows.
 
 import json
 from collections.abc import Sequence
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 
 import click
 from rich import box
@@ -21,31 +21,12 @@ from live.adoption_plan import Step
 from live.api.broker import SyncReport
 from live.api.sync import AdoptionReport, LotSizes
 from live.api_client import ServiceClient, open_client
+from live.commands.named_numbers import Named, NamedNumber
 from live.environment import environment
 
 AGREES, DIFFERS, UNKNOWN = 0, 1, 2
 
-Named = tuple[str, Decimal]
-
-
-class _NamedNumber(click.ParamType[Named]):
-    name = "name=number"
-
-    def convert(
-        self, value: str, param: click.Parameter | None, ctx: click.Context | None
-    ) -> Named:
-        """The name and the number that `value` says."""
-        name, _, number = value.partition("=")
-        try:
-            amount = Decimal(number.replace(",", ""))
-        except InvalidOperation:
-            amount = Decimal(0)
-        if not name or not (amount.is_finite() and amount > 0):
-            self.fail(f"{value!r}: a name and a number such as GOLD_MINI=100", param, ctx)
-        return name, amount
-
-
-NAMED = _NamedNumber()
+NAMED = NamedNumber("a name and a number such as GOLD_MINI=100")
 
 
 @click.command()
