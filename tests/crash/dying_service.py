@@ -101,4 +101,6 @@ class _Fate:
         told = taken.with_name(STOPPED)
         told.write_text(str(os.getpid()))
         taken.unlink()
-        os.kill(os.getpid(), signal.SIGSTOP)
+        # This very thread takes the signal: one for the process would let it run on for a moment,
+        # until another thread has been scheduled to take it.
+        signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
