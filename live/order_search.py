@@ -4,7 +4,9 @@ A process that died around a send, and a reply that was lost, leave the same row
 live. The broker's books tell, because the ids that they held before the send are in the row. One
 order that is new there and equal to ours is ours. None, once the gateway can no longer be waiting
 for its broker, means that it never arrived. Several are for a person. A read that failed is not an
-answer; books of another session, or without the orders that they held before, are none either.
+answer; books of another session, or without the orders that they held before, are none either. How
+long it has been missing is measured by looking: a machine that slept, or whose clock was set, is no
+older than it has watched.
 """
 
 from collections.abc import Sequence
@@ -37,13 +39,19 @@ class OrderSearch:
         broker: Broker,
         clock: Clock,
         resolve_window_s: float = RESOLVE_WINDOW_S,
+        missing_since_s: dict[int, float] | None = None,
     ) -> None:
-        """`resolve_window_s` is how long after it was written down an order may arrive."""
+        """`resolve_window_s` is how long after it was written down an order may arrive.
+
+        `missing_since_s` is the memory of all searches of a process: by order's row, when it was
+        first looked for in vain, on the clock that only rises.
+        """
         self._store = store
         self._sender = sender
         self._broker = broker
         self._clock = clock
         self._window = timedelta(seconds=resolve_window_s)
+        self._missing_since_s = {} if missing_since_s is None else missing_since_s
 
     def resolve(self, intent: Intent) -> dict[int, str]:
         """By order's row, why nobody knows what became of it; empty when all are known."""
@@ -74,12 +82,15 @@ class OrderSearch:
             return None
         if _session(now) != _session(order.created_at):
             return f"{_told(leg, order)}: the books of its session are gone"
-        if now - order.created_at < self._window:
+        now_s = self._clock.monotonic()
+        watched = timedelta(seconds=now_s - self._missing_since_s.setdefault(order.id, now_s))
+        if min(now - order.created_at, watched) < self._window:
             return f"{_told(leg, order)} is not in the broker's books yet"
         if gone := set(order.known_order_ids) - shown:
             return f"{_told(leg, order)}: nor do the broker's books show {min(gone)} any more"
         reason = f"it never arrived: not in the books after {self._window.total_seconds():g} s"
         self._store.move_order(order.id, OrderState.CANCELLED, reason)
+        self._missing_since_s.pop(order.id, None)
         return None
 
     def _candidates(

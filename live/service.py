@@ -225,6 +225,7 @@ class _Trading:
         self._catalog, self._charges = market.catalog, market.charges
         self._calendar = market.calendar
         self._news = OrderNews()
+        self._missing_since_s: dict[int, float] = {}
         self.order_stream = _order_stream(gateway, self._news)
         contracts = Contracts(self._calendar, self._catalog)
         self._chooser = ContractChooser(contracts, self._catalog, self._broker)
@@ -370,7 +371,9 @@ class _Trading:
         return IntentCarrier(
             store,
             parts.of({name: each.execution for name, each in instruments.items()}),
-            OrderSearch(store, sender, broker, clock, self._pace.resolve_window_s),
+            OrderSearch(
+                store, sender, broker, clock, self._pace.resolve_window_s, self._missing_since_s
+            ),
             self._catalog,
             self._charges,
             clock,

@@ -35,19 +35,23 @@ def recovery(desk: Desk, owner: str = "the next process") -> CrashRecoveryManage
     return CrashRecoveryManager(desk.store, carrier, CATALOG)
 
 
-def live_and_die(desk: Desk, intent: Intent, life: Life) -> None:
-    """Carry out an intent as a process that ends when its life does."""
-    store, client = life.store(desk.store), life.client(desk.client)
-    carrier_of("the first process", store, client, desk.clock).carry_out(intent)
+def live_and_die(
+    desk: Desk, intent: Intent, life: Life, missing_since_s: dict[int, float] | None = None
+) -> None:
+    """Carry out an intent as a thread that ends when its life does, with its process or alone."""
+    store, client, memory = life.store(desk.store), life.client(desk.client), missing_since_s
+    carrier = carrier_of("the first", store, client, desk.clock, missing_since_s=memory)
+    carrier.carry_out(intent)
 
 
 def recovered(desk: Desk) -> None:
     """Pass after pass, until nothing is left: what never arrived needs its window to pass."""
+    process = recovery(desk)
     for _ in range(3):
-        if not recovery(desk).run().unresolved:
+        if not process.run().unresolved:
             return
         desk.clock.wait(WINDOW_S)
-    raise AssertionError(f"still not recovered: {recovery(desk).run()}")
+    raise AssertionError(f"still not recovered: {process.run()}")
 
 
 def exposure(desk: Desk) -> dict[str, int]:
@@ -203,15 +207,15 @@ def test_a_database_that_fails_once_at_any_call_changes_nothing_in_the_end(
 
 @pytest.mark.parametrize("instrument", [GOLD, BANK])
 def test_any_number_of_deaths_on_the_way_come_to_the_same_end(desk: Desk, instrument: str) -> None:
-    """Each process dies like the one before it, a little further on."""
-    deaths = 0
+    """Each thread dies like the one before it, a little further on."""
+    deaths, memory = 0, dict[int, float]()
     for intent in (desk.reserve_entry(instrument, 2), None):
         working = intent or desk.reserve_exit(*desk.layers(instrument))
         for steps in range(2, 200):
             if desk.store.intent(working.id).state is IntentState.COMPLETED:
                 break
             try:
-                live_and_die(desk, working, Life(dies_at=steps))
+                live_and_die(desk, working, Life(dies_at=steps), memory)
             except Died:
                 deaths += 1
             desk.clock.wait(WINDOW_S)
@@ -271,8 +275,10 @@ def test_an_entry_left_behind_for_too_long_takes_on_nothing_more(desk: Desk) -> 
     with pytest.raises(Died):
         desk.carrier.carry_out(intent)
     desk.client.before = nothing
+    process = recovery(desk)
+    assert process.run().unresolved
     desk.clock.wait(61)
-    (resumed,) = recovery(desk).run().resumed
+    (resumed,) = process.run().resumed
     assert (resumed.outcome, desk.held()) == (Outcome.NOT_FILLED, {})
     assert [text.split()[0] for text in desk.sent()] == ["BUY", "SELL"]
     assert desk.store.intent(intent.id).state is IntentState.COMPLETED

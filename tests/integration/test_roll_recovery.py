@@ -36,11 +36,12 @@ def recovery(desk: Desk) -> CrashRecoveryManager:
 
 
 def recovered(desk: Desk) -> None:
+    process = recovery(desk)
     for _ in range(6):
-        if not recovery(desk).run().unresolved:
+        if not process.run().unresolved:
             return
         desk.clock.wait(WINDOW_S)
-    raise AssertionError(f"still not recovered: {recovery(desk).run()}")
+    raise AssertionError(f"still not recovered: {process.run()}")
 
 
 def begin(desk: Desk, instrument: str) -> Intent:
@@ -148,13 +149,15 @@ def test_any_number_of_deaths_on_a_rolls_way_come_to_the_same_end(
     with open_desk(database_url, tmp_path / "paper", *RICH) as desk:
         go_to(desk, IN_WINDOW[instrument])
         intent, orders, deaths = begin(desk, instrument), len(desk.orders()), 0
+        memory: dict[int, float] = {}
         for steps in range(2, 200):
             if desk.store.intent(intent.id).state is IntentState.COMPLETED:
                 break
             life = Life(dies_at=steps)
             store, client = life.store(desk.store), life.client(desk.client)
+            carrier = carrier_of("the first", store, client, desk.clock, missing_since_s=memory)
             with suppress(Died):
-                carrier_of("the first process", store, client, desk.clock).carry_out(intent)
+                carrier.carry_out(intent)
             deaths += bool(life.last)
             desk.clock.wait(WINDOW_S)
         assert deaths > 20

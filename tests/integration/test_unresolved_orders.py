@@ -3,6 +3,7 @@ again, and never forgotten.
 """
 
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -132,8 +133,9 @@ def test_one_order_at_the_broker_is_one_order_of_ours(desk: Desk) -> None:
         row.leg_id, row.broker, row.trading_day, row.quantity, row.price_type, row.price, ()
     )
     desk.store.record_send_intent(plan)
+    assert desk.carrier.carry_out(intent).outcome is Outcome.UNKNOWN
     desk.clock.wait(WINDOW_S)
-    assert carry_out_with(desk, intent) is Outcome.FILLED
+    assert desk.carrier.carry_out(intent).outcome is Outcome.FILLED
     states = [order.state for order in desk.store.orders(intent.id)]
     assert states == [OrderState.FILLED, OrderState.CANCELLED]
     assert len(desk.orders()) == 1
@@ -170,8 +172,8 @@ def test_an_order_that_never_arrived_is_given_up_after_its_window_and_not_before
     intent = desk.reserve_entry(instrument, 1)
     assert desk.carrier.carry_out(intent).outcome is Outcome.UNKNOWN
     desk.client.before = nothing
-    desk.clock.wait(WINDOW_S / 2)
-    for _ in range(3):
+    for seconds in (0, WINDOW_S / 4, WINDOW_S / 4):
+        desk.clock.wait(seconds)
         assert desk.carrier.carry_out(intent).outcome is Outcome.UNKNOWN
     assert (desk.orders(), locks(desk)) == ([], [ORDER_UNKNOWN])
     assert told(desk, "INSTRUMENT_LOCKED") == 1
@@ -182,6 +184,27 @@ def test_an_order_that_never_arrived_is_given_up_after_its_window_and_not_before
     assert "never arrived" in lost.reason
     assert len(desk.orders()) == len(desk.held())
     assert locks(desk) == []
+
+
+def test_time_that_nobody_watched_proves_nothing(desk: Desk) -> None:
+    """The machine slept, or its clock was set, with the order on its way through the gateway."""
+    late: list[OrderRequest] = []
+
+    def hold(order: OrderRequest) -> None:
+        late.append(order)
+        raise OutcomeUnknown("no reply yet")
+
+    desk.client.before = hold
+    intent = desk.reserve_entry(GOLD, 1)
+    assert desk.carrier.carry_out(intent).outcome is Outcome.UNKNOWN
+    desk.client.before = nothing
+    desk.clock.moment += timedelta(minutes=30)
+    for _ in range(2):
+        assert desk.carrier.carry_out(intent).outcome is Outcome.UNKNOWN
+    assert carry_out_with(desk, intent) is Outcome.UNKNOWN
+    desk.client.place_order(late[0])
+    assert desk.carrier.carry_out(intent).outcome is Outcome.FILLED
+    assert len(desk.orders()) == 1
 
 
 @pytest.mark.parametrize("book", ["orderbook", "tradebook"])
