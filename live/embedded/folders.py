@@ -13,13 +13,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TextIO
 
 from live.embedded.account import Account, closed_folder
 from live.embedded.errors import ServerNotStarted
+from live.embedded.process import wait_until
 
 # A unix socket's path has 108 bytes with its closing zero; the longest name we put there:
 _LONGEST_SOCKET_PATH = 107
 _LONGEST_SOCKET_NAME = ".s.PGSQL.5432.lock"
+# For so long whoever asks who holds a folder may itself hold it, on a busy machine.
+_INSTANT_S = 2.0
 _SHORT_PLACE = Path("/tmp")  # noqa: S108 - a private folder with a checked owner is made there
 
 
@@ -100,10 +104,10 @@ def ready_servers(state_dir: Path) -> ReadyServers | None:
         ready = ReadyServers(**json.loads(Folders(state_dir.resolve()).ready.read_text()))
     except FileNotFoundError:
         return None
-    return ready if _lives(ready.supervisor_pid) else None
+    return ready if lives(ready.supervisor_pid) else None
 
 
-def _lives(pid: int) -> bool:
+def lives(pid: int) -> bool:
     """Whether there is such a process; a zombie, which has no folder any more, does not count."""
     try:
         os.readlink(f"/proc/{pid}/cwd")
@@ -139,17 +143,26 @@ def make_private(folder: Path, account: Account) -> None:
 
 @contextmanager
 def exclusive(folders: Folders) -> Iterator[None]:
-    """Hold the state folder; raises `ServerNotStarted` at once when another process holds it."""
+    """Hold the state folder; raises `ServerNotStarted` when another process holds it.
+
+    Whoever only asks who holds it has it for an instant, so it is tried for a moment.
+    """
     with folders.lock.open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not wait_until(lambda: _locked(file), _INSTANT_S):
             file.seek(0)
             raise ServerNotStarted(
                 f"{folders.state} is already served by process {file.read().strip() or '?'}: "
                 "stop that one first, or choose another state folder"
-            ) from None
+            )
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()
         yield
+
+
+def _locked(file: TextIO) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

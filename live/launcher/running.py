@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from live.embedded.folders import Folders
+from live.embedded.folders import Folders, lives
 from live.launcher.home import Home
 
 
@@ -53,7 +53,8 @@ def launcher_pid(home: Home) -> int | None:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
                 written = file.read().strip()
-                return int(written) if written else None
+                # Who has just taken the lock has not yet written over who had it before.
+                return int(written) if written and lives(int(written)) else None
     except (FileNotFoundError, NotADirectoryError):
         return None
     return None

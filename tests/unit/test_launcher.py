@@ -1,8 +1,12 @@
 """The launcher's parts: folders, who holds them, restarts with pauses, and what is said."""
 
+import fcntl
 import os
 import stat
+import subprocess
+import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -130,6 +134,34 @@ def test_what_runs_is_believed_only_while_its_launcher_holds_the_lock(home: Home
         replace(RUNNING, launcher_pid=1).write(home.run_file)
         assert running_service(home) is None
     assert launcher_pid(home) is None
+
+
+def test_a_launcher_that_is_gone_is_not_believed_while_the_next_one_takes_its_lock(
+    home: Home,
+) -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as gone:
+        gone.wait()
+    replace(RUNNING, launcher_pid=gone.pid).write(home.run_file)
+    with exclusive(Folders(home.path)):
+        Folders(home.path).lock.write_text(str(gone.pid))
+        assert launcher_pid(home) is None
+        assert running_service(home) is None
+
+
+def test_whoever_only_asks_does_not_keep_a_launcher_from_starting(home: Home) -> None:
+    lock = Folders(home.path).lock
+    lock.touch()
+    with lock.open() as asking, ThreadPoolExecutor(1) as pool:
+        fcntl.flock(asking, fcntl.LOCK_SH)
+
+        def held() -> int | None:
+            with exclusive(Folders(home.path)):
+                return launcher_pid(home)
+
+        holder = pool.submit(held)
+        wait([holder], 0.1)
+        fcntl.flock(asking, fcntl.LOCK_UN)
+        assert holder.result() == os.getpid()
 
 
 def test_nothing_runs_where_there_is_no_folder(tmp_path: Path) -> None:
