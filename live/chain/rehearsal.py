@@ -7,11 +7,12 @@ real market is left to the machine's speed.
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from datetime import date, datetime
 from enum import StrEnum
 from itertools import groupby
 
+from core.errors import PortfolioError
 from live.api_client import JsonObject
 from live.chain.alerts import ChartAlert
 from live.chain.stage import Stage
@@ -93,25 +94,22 @@ class Rehearsal:
         if self.crashes == _CRASHES:
             return self._stage.deliver(body)
         before = self._stage.orders_at_the_exchange()
-        ended = threading.Event()
-        rows: list[JsonObject] = []
+        row: Future[JsonObject] = Future()
 
         def deliver() -> None:
             try:
-                rows.append(self._stage.deliver(body))
-            finally:
-                ended.set()
+                row.set_result(self._stage.deliver(body))
+            except PortfolioError as error:
+                row.set_exception(error)
 
-        sender = threading.Thread(target=deliver, daemon=True)
-        sender.start()
-        while not ended.wait(_LOOK_S):
+        threading.Thread(target=deliver, daemon=True).start()
+        while not wait([row], _LOOK_S).done:
             if self._stage.orders_at_the_exchange() > before:
                 self._stage.cut_the_power()
                 self.crashes += 1
                 self._stage.start(moment)
                 break
-        sender.join()
-        return rows[0]
+        return row.result()
 
     def _count(self, row: JsonObject) -> None:
         code = (row["outcome"] or {}).get("code", "")

@@ -30,7 +30,8 @@ from live.settings import MARKET_FILE, PORTFOLIO_FILE, PROJECT
 
 _OURS = ("PM_", "DATABASE_", "REDIS_", "OPENALGO_")
 _CLOCK_FILE = "clock"
-_START_S, _STOP_S, _END_S, _ANSWER_S = 180.0, 60.0, 300.0, 10.0
+# An order without an answer is watched for 150 s from each start on, and the power may fail twice.
+_START_S, _STOP_S, _END_S, _ANSWER_S = 180.0, 60.0, 600.0, 10.0
 _PAGE = 200
 _BEGUN, _REFUSED = "RESERVED", "REFUSED"
 _FINISHED = ("executed", "blocked", "rejected", "failed", "expired")
