@@ -79,7 +79,8 @@ check_postgres15() {
 }
 
 # Slow tests too, harder random search in the rules, and the coverage of what is not slow; core/ is
-# held to its floor. Slow tests mostly wait for processes, so more of them run at once.
+# held to its floor. Slow tests mostly wait for processes, so more of them run at once, handed out a
+# few at a time.
 run_all() {
     local log=.venv/last-run.log
     if [ "$narrowed" = yes ]; then
@@ -94,7 +95,7 @@ run_all() {
         tests/integration tests/crash tests/e2e tests/pine | tee -a "$log"
     say "what is slow"
     at_once=$((2 * $(cores)))
-    run_pytest -m slow tests/integration tests/crash tests/e2e tests/pine | tee -a "$log"
+    run_pytest -m slow --maxschedchunk 4 tests/integration tests/crash tests/e2e tests/pine | tee -a "$log"
     say "coverage"
     .venv/bin/python -m coverage report
     .venv/bin/python scripts/coverage_floor.py

@@ -27,6 +27,25 @@ settings.register_profile(
 )
 settings.load_profile("fast")
 
+# Files whose tests take the longest: begun first, so that no process works on one at the end alone.
+_LONG = frozenset(
+    {
+        "test_chain.py",
+        "test_chaos.py",
+        "test_recovery.py",
+        "test_roll_recovery.py",
+        "test_state_machine.py",
+        "test_trading_day.py",
+        "test_whole_weeks.py",
+    }
+)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the long ones first; otherwise the order stays as it was shuffled."""
+    items.sort(key=lambda item: item.path.name not in _LONG)
+
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
