@@ -195,6 +195,33 @@ def test_the_declaration_leaves_nothing_to_defaults_that_change(name: str) -> No
         assert f"{setting}," in declaration or f"{setting})" in declaration, setting
 
 
+def conditions_around(name: str, word: str) -> Iterator[list[str]]:
+    """The conditions of the blocks that each line with `word` stands in, the outermost first."""
+    blocks: list[tuple[int, str]] = []
+    for _, code in code_of(name):
+        depth, statement = len(code) - len(code.lstrip()), code.strip()
+        blocks = [block for block in blocks if block[0] < depth]
+        if re.search(word, statement):
+            yield [condition for _, condition in blocks]
+        blocks.append((depth, statement))
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_a_strategy_speaks_of_closed_bars_only(name: str) -> None:
+    """Whatever "on every tick" in its Properties is set to."""
+    speaks = r"\balert\(|\bstrategy\.(?:entry|order|exit|close|close_all|cancel\w*)\("
+    around = list(conditions_around(name, speaks))
+    assert len(around) == 4
+    assert {blocks[0] for blocks in around} == {"if barstate.isconfirmed"}
+
+
+@pytest.mark.parametrize("name", sorted(f"{name}.pine" for name in SCOUTS.values()))
+def test_a_scout_speaks_of_an_unfinished_bar_in_its_reports_only(name: str) -> None:
+    report, closed_bar = conditions_around(name, r"\balert\(")
+    assert report[0].startswith("if barstate.isrealtime and now >= watchFrom and now < lastEnd")
+    assert closed_bar == ["if barstate.isconfirmed and barIsKnown"]
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_one_function_writes_every_alert(name: str) -> None:
     text = text_of(name)

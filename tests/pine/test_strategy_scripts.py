@@ -11,7 +11,7 @@ import pytest
 
 from backtest.bars import Bars
 from backtest.pine_alerts import DATE_NAMES, INPUT_NAMES, inputs_of
-from backtest.pine_emulator import PineEmulator, script_of
+from backtest.pine_emulator import PineEmulator, Tick, script_of
 from backtest.strategy import StrategyParams
 from core.models import MarketDataSignal, Signal, SignalType, StopMode
 from core.webhook_parser import CONDITIONS, INDICATORS, fingerprint
@@ -26,6 +26,7 @@ from tests.fixtures.pine_parity import (
     chart,
     differences,
     long_run_bars,
+    minutes_of,
     read,
     sample_bars,
     shipped_params,
@@ -277,6 +278,47 @@ def test_a_bar_is_judged_without_knowing_those_after_it(
         assert list(begun.fills) == [fill for fill in whole.fills if fill.bar < count]
         for name, shown in begun.plots.items():
             np.testing.assert_array_equal(shown, whole.plots[name][:count], err_msg=name)
+
+
+def test_an_unfinished_bar_orders_nothing_though_it_is_asked_on_every_tick(
+    emulator: PineEmulator, tmp_path: Path
+) -> None:
+    """Somebody sets it in the Properties: what the script says stays what it says at the close."""
+    bars = sample_bars("BANK_NIFTY")
+    begins = Expected.of("BANK_NIFTY", bars.first(400), EASY).orders[3][0] - 2
+    text = script_of(SCRIPTS["BANK_NIFTY"]).read_text(encoding="utf-8")
+    on_ticks = text.replace("calc_on_every_tick=false", "calc_on_every_tick=true")
+    unguarded = on_ticks.replace("if barstate.isconfirmed\n", "if true\n")
+    ordered = []
+    for number, script in enumerate((text, on_ticks, unguarded)):
+        path = tmp_path / f"{number}.pine"
+        path.write_text(script, encoding="utf-8")
+        said = emulator.run(
+            path,
+            bars.first(begins),
+            chart("BANK_NIFTY"),
+            inputs_of(EASY),
+            live_ticks(bars, range(begins, begins + 12)),
+        )
+        ordered.append([fill.alert_message for fill in said.fills])
+    assert len({text, on_ticks, unguarded}) == 3
+    assert ordered[0] == ordered[1] != []
+    assert ordered[2] != ordered[0]
+
+
+def live_ticks(bars: Bars, places: range) -> list[Tick]:
+    """Each bar as it came about: its open, high, low and close, and then its end."""
+    ticks = []
+    for place in places:
+        opens_s = int(bars.epoch_s[place])
+        way = [float(prices[place]) for prices in (bars.open, bars.high, bars.low, bars.close)]
+        for step, price in enumerate(way, start=1):
+            seen = way[:step]
+            moment_ms = (opens_s + 60 * step) * 1000
+            ticks.append(Tick(moment_ms, opens_s, way[0], max(seen), min(seen), price))
+        ends_ms = (opens_s + 60 * minutes_of("BANK_NIFTY")) * 1000
+        ticks.append(Tick(ends_ms, opens_s, way[0], max(way), min(way), way[-1], closed=True))
+    return ticks
 
 
 # The chart it is on
