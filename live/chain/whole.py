@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from core.errors import InputInvalid
 from live.api_client import JsonObject
 from live.chain.alerts import in_order
 from live.chain.programs import Inputs, Programs
@@ -31,12 +32,14 @@ class ChainResult:
 def run_chain(
     inputs: Inputs, trouble: Trouble, folder: Path, say: Say, progress: Progress
 ) -> ChainResult:
-    """Run it in `folder`. Raises as its parts do."""
+    """Run it in `folder`. Raises InputInvalid where nothing is said, and as its parts do."""
     programs = Programs(inputs, folder)
     charts = programs.write_bars()
     say("running the scripts")
     alerts = in_order(programs.alerts(charts))
     backtest = programs.trades()
+    if not alerts:
+        raise InputInvalid("bars", "the scripts say nothing over them from the first day on")
     settings = {} if inputs.config is None else read_object(inputs.config)
     stage = Stage(folder / "service", environment(), as_practised(settings), inputs.capital)
     say("starting a service of its own")

@@ -24,6 +24,7 @@ from core.errors import InputInvalid
 from core.models import Signal
 from tests.fixtures.pine_mutants import mutated
 from tests.fixtures.pine_parity import (
+    SAMPLE,
     SCRIPTS,
     Expected,
     ShippedRun,
@@ -175,3 +176,20 @@ def test_the_command_line_writes_the_alerts_that_fired(
         **easy,  # type: ignore[arg-type]
     )
     assert orders == [order for _, order in Expected.of("BANK_NIFTY", bars, params).orders] != []
+
+
+def test_a_chain_of_bars_that_nothing_is_said_of_starts_no_service(
+    emulator: PineEmulator, tmp_path: Path
+) -> None:
+    """Equality of nothing with nothing is no success."""
+    assert emulator is not None
+    lines = (SAMPLE / "bank_nifty_synthetic.csv").read_text("ascii").splitlines()
+    file = tmp_path / "bars.csv"
+    file.write_text("\n".join(lines[:30]), encoding="ascii")
+    kept = tmp_path / "kept"
+    command = [sys.executable, "portfolio_manager.py", "chain", "--keep", str(kept)]
+    command += ["--bars", f"BANK_NIFTY={file}"]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "the scripts say nothing" in done.stderr
+    assert not (kept / "service").exists()

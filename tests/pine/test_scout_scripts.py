@@ -246,6 +246,7 @@ def test_a_report_is_of_the_bar_as_it_stands(emulator: PineEmulator) -> None:
         alert = read(said.message)
         assert isinstance(alert, EODMonitorSignal)
         assert float(alert.price) == tick.close
+        assert alert.sent_at == moment(said)
         assert alert.bar_time == datetime.fromtimestamp(tick.bar_epoch_s, IST)
         for name in CONDITIONS[:-1]:
             assert alert.conditions[name] == getattr(known, name)[-1], name
