@@ -222,6 +222,13 @@ def test_a_scout_speaks_of_an_unfinished_bar_in_its_reports_only(name: str) -> N
     assert closed_bar == ["if barstate.isconfirmed and barIsKnown"]
 
 
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_the_alerts_dialog_is_filled_in_with_the_orders_own_message(name: str) -> None:
+    """With TradingView's own text there, no order would be understood."""
+    annotation = "//@strategy_alert_message {{strategy.order.alert_message}}"
+    assert text_of(name).splitlines().count(annotation) == 1
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_one_function_writes_every_alert(name: str) -> None:
     text = text_of(name)
