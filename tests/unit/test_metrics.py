@@ -3,7 +3,7 @@ import math
 from array import array
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
-from time import perf_counter
+from time import thread_time
 
 import empyrical
 import numpy as np
@@ -252,10 +252,11 @@ def test_flat_equity_has_no_sharpe() -> None:
 
 
 def test_a_million_points_are_measured_in_under_a_second() -> None:
+    """Of the processor's time, whatever else the machine does."""
     minutes = np.arange(1_000_000) * 60.0 + at(MONDAY).timestamp()
     equity = 5e6 + np.cumsum(np.random.default_rng(1).normal(0, 100, 1_000_000))
     columns = [array("d", column.tobytes()) for column in (minutes, equity, equity, equity)]
     result = result_of(EquityCurve(*columns), capital="5000000")
-    start = perf_counter()
+    start_s = thread_time()
     assert measure(result).days == 696
-    assert perf_counter() - start < 1
+    assert thread_time() - start_s < 1

@@ -119,6 +119,6 @@ def test_no_surroundings_bring_a_known_secret_back(before: str, after: str) -> N
 )
 def test_a_text_made_to_be_slow_is_not(piece: str) -> None:
     text = piece * (64 * 1024 // len(piece))
-    began_s = time.perf_counter()
+    began_s = time.thread_time()
     redact_text(text)
-    assert time.perf_counter() - began_s < 1.0
+    assert time.thread_time() - began_s < 1.0
