@@ -13,7 +13,7 @@ from brokers.messages import GatewayMode
 from brokers.order_stream import StreamEvent
 from brokers.order_updates import Said
 from tests.fixtures.openalgo_contract import fits
-from tests.fixtures.order_stream import listening
+from tests.fixtures.order_stream import QUICK, listening
 from tests.fixtures.paper_faults import GOLD, UNCOUNTED, PaperFaults
 from tests.fixtures.paper_process import PaperProcess
 
@@ -156,7 +156,7 @@ def test_a_fallen_line_is_noticed_and_mended(paper: PaperProcess) -> None:
 
 def test_a_peer_that_only_keeps_the_line_is_dead(paper: PaperProcess) -> None:
     faults = PaperFaults(paper)
-    with listening(paper) as heard:
+    with listening(paper, pace=QUICK) as heard:
         heard.wait_for(CONNECTED)
         number = faults.set("stream_mute")
         heard.wait_for(LOST)
