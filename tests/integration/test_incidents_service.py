@@ -183,7 +183,7 @@ def test_no_alert_is_claimed_before_what_was_left_behind_is_looked_at(
     database_url: str, open_folder: Path
 ) -> None:
     """Incident 44: reconciliation ran before the book was loaded: recovery, then signals."""
-    slow = Pace(lease_s=3.0, poll_s=0.02, sweep_s=0.1, first_recovery_s=30.0, last_work_s=5.0)
+    slow = Pace(lease_s=15.0, poll_s=0.02, sweep_s=0.1, first_recovery_s=30.0, last_work_s=5.0)
     seen: list[SignalStatus] = []
     stopping = threading.Event()
     with open_desk(database_url, open_folder) as desk:
