@@ -20,8 +20,8 @@ from live.doctor.services import check_database, check_gateway, check_redis
 from live.doctor.trading import check_calendar, check_mode
 from live.embedded import EmbeddedServers
 from live.launcher.home import Home
-from live.launcher.ports import free_port
 from live.settings import PROJECT, Gateway, operator_settings
+from tests.fixtures.own_port import OwnPort
 from tests.fixtures.paper_process import PaperProcess
 
 LOOPBACK = "127.0.0.1"
@@ -131,8 +131,9 @@ def test_a_guessable_secret_is_in_the_way_where_it_could_do_harm(tmp_path: Path)
 
 
 def test_the_command_looks_at_everything_and_its_exit_code_tells(open_folder: Path) -> None:
-    ports = {"PM_PORT": str(free_port(LOOPBACK)), "PM_PAPER_PORT": "0"}
-    sound = run("doctor", "--json", PM_HOME=str(open_folder), **ports)
+    with OwnPort() as port:
+        ports = {"PM_PORT": str(port.number), "PM_PAPER_PORT": "0"}
+        sound = run("doctor", "--json", PM_HOME=str(open_folder), **ports)
     assert sound.returncode == 0, sound.stdout + sound.stderr
     looked_at = {finding["about"] for finding in json.loads(sound.stdout)}
     assert {"python", "packages", "disk", "calendar", "mode", "database", "redis"} <= looked_at

@@ -14,6 +14,7 @@ from brokers.order_stream import StreamEvent
 from brokers.order_updates import Said
 from tests.fixtures.openalgo_contract import fits
 from tests.fixtures.order_stream import QUICK, listening
+from tests.fixtures.own_port import OwnPort
 from tests.fixtures.paper_faults import GOLD, UNCOUNTED, PaperFaults
 from tests.fixtures.paper_process import PaperProcess
 
@@ -165,14 +166,15 @@ def test_a_peer_that_only_keeps_the_line_is_dead(paper: PaperProcess) -> None:
 
 
 def test_an_exchange_that_died_is_found_again(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    options = ("--ws-port", str(port))
-    with PaperProcess(tmp_path / "state", *options) as first, listening(first) as heard:
+    with (
+        OwnPort() as port,
+        PaperProcess(tmp_path / "state", "--ws-port", str(port.number)) as first,
+        listening(first) as heard,
+    ):
         heard.wait_for(CONNECTED)
         first.kill()
         heard.wait_for(LOST)
-        with PaperProcess(tmp_path / "state", *options) as second:
+        with PaperProcess(tmp_path / "state", "--ws-port", str(port.number)) as second:
             heard.wait_for(CONNECTED, 2)
             order = place(second)
             heard.wait_for(TOLD, 2)

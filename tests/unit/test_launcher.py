@@ -25,6 +25,7 @@ from live.launcher.home import LARGEST_LOG_BYTES, Home
 from live.launcher.ports import free_port, need_port
 from live.launcher.running import RunningService, launcher_pid, running_service
 from live.launcher.words import describe, first_alert
+from tests.fixtures.own_port import OwnPort
 
 OPEN = datetime(2026, 11, 20, 10, 30, tzinfo=IST)
 RUNNING = RunningService(
@@ -200,12 +201,14 @@ def test_a_child_that_runs_is_left_alone() -> None:
 
 
 def test_a_taken_port_is_told_and_a_free_one_is_not() -> None:
-    with create_server((LOOPBACK, 0)) as taken:
-        port = taken.getsockname()[1]
-        with pytest.raises(ServerNotStarted, match=f"port {port}.*PM_PORT"):
-            need_port(LOOPBACK, port, "PM_PORT", 0.0)
-    need_port(LOOPBACK, port, "PM_PORT", 0.0)
-    need_port(LOOPBACK, free_port(LOOPBACK), "PM_PORT", 0.0)
+    with OwnPort() as own:
+        with (
+            create_server((LOOPBACK, own.number)),
+            pytest.raises(ServerNotStarted, match=f"port {own.number}.*PM_PORT"),
+        ):
+            need_port(LOOPBACK, own.number, "PM_PORT", 0.0)
+        need_port(LOOPBACK, own.number, "PM_PORT", 0.0)
+    assert free_port(LOOPBACK) > 0
 
 
 def test_an_address_of_another_machine_is_refused() -> None:
