@@ -103,7 +103,7 @@ def test_each_thread_carries_its_own_signal(tmp_path: Path) -> None:
 
     def work(number: int) -> None:
         with correlated(signal_id=number):
-            barrier.wait(timeout=5)
+            barrier.wait(timeout=60)
             LOG.info("of %d", number)
 
     with ThreadPoolExecutor(4) as pool:
@@ -237,7 +237,7 @@ def test_processes_that_rotate_one_file_lose_and_tear_no_line(tmp_path: Path) ->
         subprocess.Popen([sys.executable, "-c", WRITER, str(path), name])
         for name in ("a", "b", "c")
     ]
-    assert [writer.wait(timeout=30) for writer in writers] == [0, 0, 0]
+    assert [writer.wait(timeout=120) for writer in writers] == [0, 0, 0]
     found = Counter[str]()
     for file in tmp_path.glob("web.log*"):
         found.update(line.rsplit(" ", 1)[0] for line in file.read_text().splitlines())
