@@ -176,6 +176,7 @@ def test_an_exchange_that_died_is_found_again(tmp_path: Path) -> None:
         heard.wait_for(LOST)
         with PaperProcess(tmp_path / "state", "--ws-port", str(port.number)) as second:
             heard.wait_for(CONNECTED, 2)
+            second.read("control/clock", {"at": "2026-11-23T09:30:00"})
             order = place(second)
             heard.wait_for(TOLD, 2)
             assert heard.news.said_of(order) is not None
