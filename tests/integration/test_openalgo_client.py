@@ -120,8 +120,8 @@ def test_an_order_call_without_a_clear_answer_is_unknown_and_is_made_once(
     gateway: ScriptedGateway, name: str, outcome: Reply | Trouble
 ) -> None:
     gateway.script = scripted({name: outcome})
-    patience_s = 0.1 if outcome is Trouble.SILENCE else 10
-    with client_of(gateway.url, patience_s=patience_s) as client, pytest.raises(OutcomeUnknown):
+    order_s = 0.1 if outcome is Trouble.SILENCE else 10
+    with client_of(gateway.url, order_s=order_s) as client, pytest.raises(OutcomeUnknown):
         ORDER_CALLS[name](client)
     assert len(gateway.called(name)) == 1
 
@@ -170,7 +170,7 @@ def test_a_read_that_is_not_answered_in_time_is_given_back_at_once(
     gateway: ScriptedGateway,
 ) -> None:
     gateway.script = lambda _: Trouble.SILENCE
-    with client_of(gateway.url, patience_s=0.1) as client, pytest.raises(Retryable):
+    with client_of(gateway.url, read_s=0.1) as client, pytest.raises(Retryable):
         client.positionbook()
     assert len(gateway.calls) == 1
 

@@ -60,7 +60,10 @@ def replayed(gateway: ScriptedGateway, row: dict[str, Any], name: str) -> object
     is_live = row["label"].startswith(LIVE_LABELS)
     mode = GatewayMode.LIVE if is_live else GatewayMode.ANALYZE
     request = row["request"] if isinstance(row["request"], dict) else {}
-    with client_of(gateway.url, mode, patience_s=10 if row["status"] else 0.1) as client:
+    usual_s, patience_s = 10.0, 10.0 if row["status"] else 0.1
+    is_order = name in ORDER_CALLS
+    read_s, order_s = (usual_s, patience_s) if is_order else (patience_s, usual_s)
+    with client_of(gateway.url, mode, read_s=read_s, order_s=order_s) as client:
         try:
             return recorded_call(client, name, request)
         except PortfolioError as raised:

@@ -54,7 +54,7 @@ def waiting(desk: Desk, happens: Callable[[], None]) -> Desk:
             todo.pop()()
 
     limiter = TokenBucket(desk.clock, tokens=1, period_s=4)
-    address = GatewayAddress(desk.paper.url, desk.paper.apikey, 1, 10, 10)
+    address = GatewayAddress(desk.paper.url, desk.paper.apikey, 10, 10, 10)
     client = InterruptedClient(address, GatewayMode.ANALYZE, desk.clock, limiter, wait)
     limiter.take()
     carrier = carrier_of(OWNER, desk.store, client, desk.clock)
