@@ -29,6 +29,7 @@ AS_RECORDED = (
 # Where the price was moved while the calls were recorded.
 MOVES = {"orderstatus limit after move": 58_225, "analyzer toggle off (live)": 58_000}
 ENOUGH_CALLS = 90
+ROUNDS = 20
 # Amounts and addresses differ from gateway to gateway.
 OWN_WORDS = ("huge margin", "LIVE cancelorder")
 
@@ -113,9 +114,13 @@ def test_the_eleventh_order_within_a_second_is_refused_as_the_gateway_does(
     paper: PaperProcess,
 ) -> None:
     body = order(CALL, "BUY", 31)
+    answers: list[requests.Response] = []
+    limited: list[requests.Response] = []
     with ThreadPoolExecutor(20) as threads:
-        answers = list(threads.map(lambda _: paper.post("api/v1/placeorder", body), range(60)))
-    limited = [each for each in answers if each.status_code == 429]
+        # A slow machine may send fewer than eleven in some seconds, not in all.
+        while not limited and len(answers) < 60 * ROUNDS:
+            answers += threads.map(lambda _: paper.post("api/v1/placeorder", body), range(60))
+            limited = [each for each in answers if each.status_code == 429]
     assert limited
     assert {each.text for each in limited} == {'{"message":"10 per 1 second"}'}
     assert len(answers) - len(limited) >= 10
