@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from datetime import date
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from socket import create_server
 
@@ -11,12 +11,13 @@ import pytest
 from psycopg2.extensions import make_dsn
 
 from brokers.messages import GatewayMode
+from core.ist import IST
 from core.market_calendar import MarketCalendar
 from core.migrations import read_migrations
 from live.access import open_access
 from live.doctor.findings import Level
 from live.doctor.machine import check_home, check_ports, check_python
-from live.doctor.services import check_database, check_gateway, check_redis
+from live.doctor.services import check_database, check_gateway, check_redis, skew_between
 from live.doctor.trading import check_calendar, check_mode
 from live.embedded import EmbeddedServers
 from live.launcher.home import Home
@@ -72,6 +73,15 @@ def test_a_sound_database_is_called_sound(database_url: str) -> None:
         "clock",
     }
     assert all(finding.level is Level.OK for finding in check_database(database_url))
+
+
+@pytest.mark.parametrize(
+    ("told_s", "skew_s"), [(-7, -7.0), (0, 0.0), (2, 0.0), (9, 0.0), (10, 1.0), (15, 6.0)]
+)
+def test_an_answer_that_is_long_on_its_way_is_no_wrong_clock(told_s: int, skew_s: float) -> None:
+    asked = datetime(2026, 11, 30, 10, 30, tzinfo=IST)
+    told, answered = (asked + timedelta(seconds=each) for each in (told_s, 9))
+    assert skew_between(asked, told, answered) == skew_s
 
 
 def test_a_database_without_a_schema_is_told(postgres: EmbeddedServers) -> None:
