@@ -250,10 +250,10 @@ def test_a_killed_server_loses_nothing_that_was_answered(mortal: MortalServer) -
             threads.submit(store_through_anything, manager, minute, stored)
             for minute in range(ALERTS)
         ]
-        assert stored.wait(60)
+        assert stored.wait(120)
         mortal.kill()
         mortal.revive()
-        told = [future.result(60) for future in waiting]
+        told = [future.result(120) for future in waiting]
     rows = manager.signals(ALERTS + 9)
     assert sorted(row.id for row in rows) == sorted(told)
     assert set(Counter(row.fingerprint for row in rows).values()) == {1}

@@ -30,7 +30,7 @@ from live.embedded.process import ServerProcess, occupants
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = Path(psycopg2.__file__).parents[1]
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 ENVIRONMENT = {
     # Some Pythons before 3.11.3 need async_timeout for what is not used here.
     "PYTHONPATH": f"{ROOT}:{PACKAGES}:{ROOT / 'tests/fixtures/older_python'}",
@@ -292,7 +292,7 @@ def test_a_pid_file_left_behind_is_not_believed(old_pid: str, state: Path) -> No
         left = (state / "postgres/postmaster.pid").read_text().splitlines()
     account = account_of(state)
     other = subprocess.Popen(
-        ["sleep", "60"],
+        ["sleep", "600"],
         user=None if account.is_ours else account.uid,
         group=None if account.is_ours else account.gid,
     )

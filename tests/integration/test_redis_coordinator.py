@@ -39,7 +39,7 @@ STEADY = LeaderPace(ttl_s=60.0, renew_s=0.5, look_s=0.1)
 QUICK = LeaderPace(ttl_s=3.0, renew_s=0.5, look_s=0.1)
 # So long that nothing of a test can be due to its end.
 FOR_EVER_S = 600.0
-_PATIENCE_S = 60.0
+_PATIENCE_S = 120.0
 _NOBODY_HOLDS = """
 SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'
 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"""

@@ -132,11 +132,11 @@ class Work:
             target=lambda: self._outcomes.append(carrier.carry_out(self.intent).outcome)
         )
         self._worker.start()
-        assert self.is_waiting.wait(30)
+        assert self.is_waiting.wait(120)
 
     def ended(self) -> Outcome:
         """What it came to."""
-        self._worker.join(50)
+        self._worker.join(120)
         (outcome,) = self._outcomes
         return outcome
 

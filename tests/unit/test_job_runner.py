@@ -15,7 +15,7 @@ from live import metrics
 from live.job_runner import JobRunner
 from live.jobs import Job
 
-_PATIENCE_S = 30.0
+_PATIENCE_S = 120.0
 _OFTEN_S = 0.02
 
 

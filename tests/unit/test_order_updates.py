@@ -147,10 +147,10 @@ def test_who_waits_is_woken(happens: str) -> None:
     news = listened_to()
     mark = news.mark("1")
     woken: list[bool] = []
-    waiter = threading.Thread(target=lambda: woken.append(news.wait("1", mark, 60)))
+    waiter = threading.Thread(target=lambda: woken.append(news.wait("1", mark, 120)))
     waiter.start()
     {"told": lambda: news.tell(update()), "begun": news.begin, "ended": news.end}[happens]()
-    waiter.join(30)
+    waiter.join(120)
     assert woken == [True]
 
 
