@@ -74,10 +74,10 @@ def test_what_a_leader_keeps_up_is_refused_once_another_leads(store: DatabaseSta
 def test_every_job_has_a_turn_that_goes_well_in_the_service_that_leads(
     database_url: str, open_folder: Path
 ) -> None:
+    before = turns("ok")
     with open_desk(database_url, open_folder) as desk:
         names = {job.id for job in desk.service.jobs._scheduler.get_jobs()}
         assert names >= {"reconciliation", "pre_open", "outbox_relay", "clean_up"}
-        before = turns("ok")
         until(lambda: all(turns("ok").get(name, 0) > before.get(name, 0) for name in names))
 
 
