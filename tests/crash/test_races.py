@@ -31,7 +31,6 @@ from core.models import Signal
 from core.webhook_parser import parse_alert_text
 from live.clock import SystemClock
 from live.launcher.children import LOOPBACK
-from live.launcher.ports import free_port
 from tests.fixtures.live_service import (
     ATRS,
     BANK,
@@ -104,7 +103,7 @@ def left_alone(url: str) -> Iterator[None]:
 def test_an_alert_that_comes_200_times_at_once_is_one(
     database_url: str, open_folder: Path, valkey_url: str, memory: str
 ) -> None:
-    url = f"redis://{LOOPBACK}:{free_port(LOOPBACK)}/0" if memory == "down" else valkey_url
+    url = f"redis://{LOOPBACK}:1/0" if memory == "down" else valkey_url
     around = flushed(url) if memory == "flushed" else left_alone(url)
     with open_service(database_url, open_folder, url) as living, around:
         payload = living.alert("BASE_ENTRY", GOLD)
