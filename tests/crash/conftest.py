@@ -52,9 +52,11 @@ def machine(
 
 
 @pytest.fixture
-def living(machine: Machine) -> Iterator[Living]:
-    """The service of a test."""
+def living(machine: Machine, request: pytest.FixtureRequest) -> Iterator[Living]:
+    """The service of a test; what a failure left behind is no later test's."""
     running = machine.living()
+    failed = request.session.testsfailed
     yield running
-    if running.store.open_positions() or not running.proof.is_settled():
+    went_wrong = request.session.testsfailed > failed
+    if went_wrong or running.store.open_positions() or not running.proof.is_settled():
         machine.close()
