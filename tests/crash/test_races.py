@@ -3,11 +3,12 @@
 import json
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis import Redis
@@ -55,6 +56,12 @@ _ROOM_INR = CAPITAL * Decimal("0.003")
 def application() -> str:
     """Workers that a test may stop for a while, on a busy machine too: nobody takes over."""
     return "tests.crash.dying_service:create(lease_s=5.0)"
+
+
+@pytest.fixture(scope="module")
+def portfolio() -> Mapping[str, Any]:
+    """An entry that rests is not given up before a busy machine has come to its exit."""
+    return {"execution": {"steps": 10, "interval_s": 3, "second_leg_s": 60}}
 
 
 # The same alert, many times
