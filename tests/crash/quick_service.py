@@ -14,7 +14,8 @@ PACE = Pace(
     sweep_s=0.2,
     first_recovery_s=5.0,
     last_work_s=5.0,
-    resolve_window_s=1.5,
+    # Outlasts a machine that stands still between a worker's last look and its send.
+    resolve_window_s=4.0,
     checks_pre_open=False,
 )
 

@@ -3,11 +3,12 @@
 import json
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis import Redis
@@ -31,7 +32,6 @@ from core.models import Signal
 from core.webhook_parser import parse_alert_text
 from live.clock import SystemClock
 from live.launcher.children import LOOPBACK
-from live.launcher.ports import free_port
 from tests.fixtures.live_service import (
     ATRS,
     BANK,
@@ -56,6 +56,12 @@ _ROOM_INR = CAPITAL * Decimal("0.003")
 def application() -> str:
     """Workers that a test may stop for a while, on a busy machine too: nobody takes over."""
     return "tests.crash.dying_service:create(lease_s=5.0)"
+
+
+@pytest.fixture(scope="module")
+def portfolio() -> Mapping[str, Any]:
+    """An entry that rests is not given up before a busy machine has come to its exit."""
+    return {"execution": {"steps": 10, "interval_s": 3, "second_leg_s": 60}}
 
 
 # The same alert, many times
@@ -104,7 +110,7 @@ def left_alone(url: str) -> Iterator[None]:
 def test_an_alert_that_comes_200_times_at_once_is_one(
     database_url: str, open_folder: Path, valkey_url: str, memory: str
 ) -> None:
-    url = f"redis://{LOOPBACK}:{free_port(LOOPBACK)}/0" if memory == "down" else valkey_url
+    url = f"redis://{LOOPBACK}:1/0" if memory == "down" else valkey_url
     around = flushed(url) if memory == "flushed" else left_alone(url)
     with open_service(database_url, open_folder, url) as living, around:
         payload = living.alert("BASE_ENTRY", GOLD)

@@ -118,11 +118,12 @@ def ground() -> Iterator[Ground]:
 
 
 @pytest.fixture
-def site(ground: Ground) -> Iterator[Site]:
+def site(ground: Ground, request: pytest.FixtureRequest) -> Iterator[Site]:
     opened = ground.site()
+    failed = request.session.testsfailed
     yield opened
-    living = opened.living
-    if living.store.open_positions() or not living.proof.is_settled():
+    living, went_wrong = opened.living, request.session.testsfailed > failed
+    if went_wrong or living.store.open_positions() or not living.proof.is_settled():
         ground.close()
 
 

@@ -125,7 +125,7 @@ def test_a_day_with_it(installation: Installation) -> None:
     assert ledger(installation) == [("DEPOSIT", 3_000_000)]
     here = installation.processes()
     assert installation.run("stop").stdout == "stopped\n"
-    assert eventually(lambda: not any(map(lives, here)), 5.0)
+    assert eventually(lambda: not any(map(lives, here)))
     assert installation.run("stop").stdout == "nothing runs\n"
 
 
