@@ -53,11 +53,26 @@ class EquityCurve:
 
 
 @dataclass(frozen=True, slots=True)
+class HeldLayer:
+    """A layer that is open at the end of a run, with the stop that it has then."""
+
+    instrument: str
+    trade_no: int
+    layer: int
+    lots: int
+    entry_time: datetime
+    entry_price: Decimal
+    initial_stop: Decimal
+    stop: Decimal
+
+
+@dataclass(frozen=True, slots=True)
 class BacktestResult:
     """One finished run. Money in rupees; `events` are bars or signals fed in.
 
     `net_pnl` is final_equity - initial_capital, so it holds the open layers' P&L at their last
     price. `decisions` counts decision codes, `limiters` the entries by what limited their size.
+    `held` are the open layers of a run by our rules; a replay of an export has none.
     `notes` are the assumptions and repairs a reader must know of, `left_out` the input rows that
     were not taken, each with its reason.
     """
@@ -72,6 +87,7 @@ class BacktestResult:
     limiters: Mapping[Limiter, int] = field(default_factory=dict)
     refusals: tuple[Refusal, ...] = ()
     open_layers: int = 0
+    held: tuple[HeldLayer, ...] = ()
     events: int = 0
     elapsed_s: float = 0.0
     notes: tuple[str, ...] = ()

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from backtest.metrics import IST_OFFSET_S, Drawdown, Metrics, MonthReturn, measure
-from backtest.result import BacktestResult, EquityCurve, Refusal
+from backtest.result import BacktestResult, EquityCurve, HeldLayer, Refusal
 from core.ist import as_ist
 from core.models import Trade
 
@@ -40,8 +40,22 @@ def to_json(result: BacktestResult, metrics: Metrics | None = None) -> JsonObjec
         "notes": list(result.notes),
         "left_out": list(result.left_out),
         "refusals": [_refusal_json(refusal) for refusal in result.refusals],
+        "held": [_held_json(layer) for layer in result.held],
         "trades": [_trade_json(trade) for trade in result.trades],
         "equity_curve": _curve_json(result.curve),
+    }
+
+
+def _held_json(layer: HeldLayer) -> JsonObject:
+    return {
+        "instrument": layer.instrument,
+        "trade_no": layer.trade_no,
+        "layer": layer.layer,
+        "lots": layer.lots,
+        "entry_time": as_ist(layer.entry_time).isoformat(),
+        "entry_price": decimal_text(layer.entry_price),
+        "initial_stop": decimal_text(layer.initial_stop),
+        "stop": decimal_text(layer.stop),
     }
 
 

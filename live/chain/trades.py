@@ -1,16 +1,17 @@
-"""Two lists of trades are equal, or each difference is a sentence."""
+"""Two lists of trades, or of open layers, are equal, or each difference is a sentence."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from decimal import Decimal
 from itertools import zip_longest
-from typing import Any
+from typing import Any, TypeVar
 
 from core.ist import as_ist
 from live.chain.alerts import Chart
 
 _DETAIL = ":"
+_PAISA = Decimal("0.01")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,51 @@ class ChainTrade:
     pnl: Decimal
     risk: Decimal
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChainLayer:
+    """A layer that is open at the end; the stops to the paisa."""
+
+    layer: str
+    lots: int
+    entered: datetime | None
+    entry_price: Decimal
+    first_stop: Decimal
+    stop: Decimal
+
+
+_Row = TypeVar("_Row", ChainTrade, ChainLayer)
+
+
+def held_in_backtest(
+    rows: Sequence[Mapping[str, Any]], charts: Mapping[str, Chart]
+) -> list[ChainLayer]:
+    """The open layers of a backtest's JSON, whose times are the opens of their bars."""
+    return sorted(
+        (
+            _layer(
+                row,
+                f"{row['instrument']}/{row['trade_no']}/Long_{row['layer']}",
+                charts[row["instrument"]].close_of(_moment(row["entry_time"])),
+            )
+            for row in rows
+        ),
+        key=lambda layer: layer.layer,
+    )
+
+
+def held_in_service(
+    rows: Sequence[Mapping[str, Any]], charts: Mapping[str, Chart]
+) -> list[ChainLayer]:
+    """The open layers that the service tells, whose times are those of their fills."""
+    return sorted(
+        (
+            _layer(row, row["id"], charts[row["instrument"]].last_close(_moment(row["entry_time"])))
+            for row in rows
+        ),
+        key=lambda layer: layer.layer,
+    )
 
 
 def of_backtest(rows: Sequence[Mapping[str, Any]], charts: Mapping[str, Chart]) -> list[ChainTrade]:
@@ -56,18 +102,22 @@ def of_service(rows: Sequence[Mapping[str, Any]], charts: Mapping[str, Chart]) -
     return _sorted(found)
 
 
-def differences(expected: Sequence[ChainTrade], had: Sequence[ChainTrade]) -> Iterator[str]:
-    """What is not the same, trade by trade."""
+def differences(
+    what: str,
+    expected: Sequence[_Row],
+    had: Sequence[_Row],
+) -> Iterator[str]:
+    """What is not the same, one by one; `what` is "trade" or "open layer"."""
     for number, (one, other) in enumerate(zip_longest(expected, had), start=1):
         if one is None or other is None:
-            side, trade = ("service", other) if one is None else ("backtest", one)
-            yield f"trade {number}: only the {side} has {trade}"
+            side, lone = ("service", other) if one is None else ("backtest", one)
+            yield f"{what} {number}: only the {side} has {lone}"
             continue
-        for field in fields(ChainTrade):
+        for field in fields(one):
             wanted, found = getattr(one, field.name), getattr(other, field.name)
             if wanted != found:
                 yield (
-                    f"trade {number} ({one.layer}): {field.name} is {found} in the service and "
+                    f"{what} {number} ({one.layer}): {field.name} is {found} in the service and "
                     f"{wanted} in the backtest"
                 )
 
@@ -83,8 +133,19 @@ def _trade(
         left=left,
         exit_price=Decimal(row["exit_price"]),
         pnl=Decimal(row["gross_pnl"]),
-        risk=Decimal(row["initial_risk"]).quantize(Decimal("0.01")),
+        risk=Decimal(row["initial_risk"]).quantize(_PAISA),
         reason=str(row["reason"]).split(_DETAIL)[0],
+    )
+
+
+def _layer(row: Mapping[str, Any], layer: str, entered: datetime | None) -> ChainLayer:
+    return ChainLayer(
+        layer=layer,
+        lots=int(row["lots"]),
+        entered=entered,
+        entry_price=Decimal(row["entry_price"]),
+        first_stop=Decimal(row["initial_stop"]).quantize(_PAISA),
+        stop=Decimal(row["stop"]).quantize(_PAISA),
     )
 
 

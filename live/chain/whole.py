@@ -10,7 +10,13 @@ from live.chain.alerts import in_order
 from live.chain.programs import Inputs, Programs
 from live.chain.rehearsal import Ends, Progress, Rehearsal, Trouble
 from live.chain.stage import Stage
-from live.chain.trades import differences, of_backtest, of_service
+from live.chain.trades import (
+    differences,
+    held_in_backtest,
+    held_in_service,
+    of_backtest,
+    of_service,
+)
 from live.environment import environment
 from live.settings import read_object
 
@@ -49,13 +55,13 @@ def run_chain(
         say(f"delivering {len(alerts)} alerts")
         rehearsal.play(alerts, progress)
         had = of_service(list(stage.trades()), charts)
-        layers = len(stage.ask("/positions")["items"])
+        held = held_in_service(stage.ask("/positions")["items"], charts)
     finally:
         stage.stop()
-    found = list(differences(of_backtest(backtest["trades"], charts), had))
-    if layers != backtest["open_layers"]:
-        expected = backtest["open_layers"]
-        found.append(f"{layers} layers are open in the service and {expected} in the backtest")
+    found = [
+        *differences("trade", of_backtest(backtest["trades"], charts), had),
+        *differences("open layer", held_in_backtest(backtest["held"], charts), held),
+    ]
     return ChainResult(
         trades=int(backtest["trades_count"]),
         open_layers=int(backtest["open_layers"]),

@@ -15,7 +15,14 @@ from core.ist import IST
 from core.market_data import MarketData
 from live.chain.alerts import Chart, alerts_of, in_order, read_chart
 from live.chain.stage import free_of_charge
-from live.chain.trades import ChainTrade, differences, of_backtest, of_service
+from live.chain.trades import (
+    ChainTrade,
+    differences,
+    held_in_backtest,
+    held_in_service,
+    of_backtest,
+    of_service,
+)
 
 
 def at(hour: int, minute: int) -> datetime:
@@ -89,7 +96,7 @@ SERVED = {
 def test_what_is_traded_alike_is_equal_whatever_each_side_calls_it() -> None:
     (expected,), (had,) = of_backtest([BACKTESTED], CHARTS), of_service([SERVED], CHARTS)
     assert expected == had
-    assert list(differences([expected], [had])) == []
+    assert list(differences("trade", [expected], [had])) == []
 
 
 @pytest.mark.parametrize(
@@ -109,14 +116,40 @@ def test_what_is_traded_alike_is_equal_whatever_each_side_calls_it() -> None:
 def test_every_field_that_differs_is_named(name: str, other: Any) -> None:
     (trade,) = of_backtest([BACKTESTED], CHARTS)
     changed: ChainTrade = replace(trade, **{name: other})
-    (told,) = differences([trade], [changed])
+    (told,) = differences("trade", [trade], [changed])
     assert name in told
 
 
 def test_a_trade_that_one_side_lacks_is_named_with_the_side_that_has_it() -> None:
     (trade,) = of_backtest([BACKTESTED], CHARTS)
-    assert "only the service" in next(differences([], [trade]))
-    assert "only the backtest" in next(differences([trade], []))
+    assert "only the service" in next(differences("trade", [], [trade]))
+    assert "only the backtest" in next(differences("trade", [trade], []))
+
+
+HELD: dict[str, Any] = {
+    **{name: BACKTESTED[name] for name in ("instrument", "trade_no", "layer", "lots")},
+    **{name: BACKTESTED[name] for name in ("entry_time", "entry_price")},
+    "initial_stop": "137412.6005",
+    "stop": "137500.1",
+}
+SHOWN = {
+    **{name: HELD[name] for name in ("instrument", "lots", "initial_stop", "stop")},
+    "id": "GOLD_MINI/3/Long_2",
+    "entry_time": SERVED["entry_time"],
+    "entry_price": "137816.00000000",
+}
+
+
+def test_an_open_layer_is_equal_with_its_stops_and_whatever_differs_is_named() -> None:
+    expected = held_in_backtest([HELD], CHARTS)
+    assert list(differences("open layer", expected, held_in_service([SHOWN], CHARTS))) == []
+    for name, told in (("stop", "137500.11"), ("initial_stop", "137412.5"), ("lots", 3)):
+        other = held_in_service([{**SHOWN, name: told}], CHARTS)
+        (sentence,) = differences("open layer", expected, other)
+        assert "GOLD_MINI/3/Long_2" in sentence
+    assert "only the service" in next(
+        differences("open layer", [], held_in_service([SHOWN], CHARTS))
+    )
 
 
 def test_without_charges_nothing_costs_anything_on_any_day() -> None:

@@ -227,6 +227,10 @@ def test_trimming_is_part_of_the_run_where_it_is_switched_on() -> None:
     script = Script([50000, 50000], {0: LONG_AND_OUT[0]}, atr="300")
     result = run([script.feed()], settings={"peel_off": {"enabled": True}})
     assert [(trade.lots, trade.reason) for trade in result.trades] == [(5, "PEEL_OFF")]
+    (held,) = result.held
+    assert (held.instrument, held.trade_no, held.layer, held.lots) == (BANK, 1, 1, 3)
+    assert (held.entry_price, held.initial_stop) == (Decimal(50000), Decimal(49900))
+    assert held.stop == Decimal(49900)
     assert result.open_layers == 1
 
 

@@ -88,7 +88,7 @@ def test_json_has_the_keys_that_programs_read(result: BacktestResult) -> None:
     assert set(document) >= {
         *("initial_capital", "final_equity", "net_pnl", "charges", "trades", "trades_count"),
         *("decisions", "limiters", "metrics", "equity_curve", "trades_hash", "events"),
-        *("elapsed_s", "refusals", "notes", "open_layers"),
+        *("elapsed_s", "refusals", "notes", "open_layers", "held"),
     }
     assert document["trades_count"] == len(result.trades)
 
