@@ -161,8 +161,7 @@ def test_a_wrong_key_is_told_in_one_way(gateway: GatewayUnderTest, endpoint: str
     fields = {} if endpoint in ("orderbook", "funds") else fields
     if endpoint == "placeorder":
         fields = one_lot(gateway, gateway.future(), "0.9")
-    answer = gateway.post(endpoint, {**fields, "apikey": "0" * 64})
-    assert (answer.status_code, answer.json()) == (403, BAD_KEY)
+    assert gateway.ask(endpoint, **{**fields, "apikey": "0" * 64}) == (403, BAD_KEY)
 
 
 def test_quotes_have_a_touch_and_no_time(
