@@ -20,14 +20,14 @@ from backtest.desk import SimulatedDesk
 from backtest.fills import FillAt, Slippage
 from backtest.market import BacktestMarket
 from backtest.progress import Progress, silent
-from backtest.result import BacktestResult, EquityCurve, HeldLayer
+from backtest.result import BacktestResult, EquityCurve
 from backtest.sessions import DAY_S, IST_OFFSET_S
 from backtest.signal_loader import IndicatorValues, LoadedSignal
 from core.book_events import CapitalMoved
 from core.config import EquityBasis, PortfolioConfig
 from core.errors import ConfigInvalid, InputInvalid
 from core.ist import IST
-from core.models import MarketDataSignal, Position, Signal, SignalType
+from core.models import MarketDataSignal, Signal, SignalType
 
 STEPS_TOLD = 5000
 _MINUTE_S = 60
@@ -264,7 +264,7 @@ class BacktestEngine:
     def _result(self, kind: str, events: int, elapsed_s: float) -> BacktestResult:
         book = self._book
         waiting = sum(map(len, self.desk.waiting.values()))
-        held = tuple(map(_held, book.layers()))
+        held = tuple(book.layers())
         return BacktestResult(
             kind=kind,
             initial_capital=self._capital,
@@ -281,19 +281,6 @@ class BacktestEngine:
             elapsed_s=elapsed_s,
             notes=(f"{waiting} orders still waited for an open at the end",) if waiting else (),
         )
-
-
-def _held(layer: Position) -> HeldLayer:
-    return HeldLayer(
-        layer.instrument,
-        layer.trade_no,
-        layer.layer,
-        layer.lots,
-        layer.entry_time,
-        layer.entry_price,
-        layer.initial_stop,
-        layer.stop,
-    )
 
 
 def _in_time_order(feeds: Sequence[BarFeed]) -> list[tuple[int, int, bool]]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 
-from core.models import Limiter, SignalType, Trade
+from core.models import Limiter, Position, SignalType, Trade
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,20 +53,6 @@ class EquityCurve:
 
 
 @dataclass(frozen=True, slots=True)
-class HeldLayer:
-    """A layer that is open at the end of a run, with the stop that it has then."""
-
-    instrument: str
-    trade_no: int
-    layer: int
-    lots: int
-    entry_time: datetime
-    entry_price: Decimal
-    initial_stop: Decimal
-    stop: Decimal
-
-
-@dataclass(frozen=True, slots=True)
 class BacktestResult:
     """One finished run. Money in rupees; `events` are bars or signals fed in.
 
@@ -87,7 +73,7 @@ class BacktestResult:
     limiters: Mapping[Limiter, int] = field(default_factory=dict)
     refusals: tuple[Refusal, ...] = ()
     open_layers: int = 0
-    held: tuple[HeldLayer, ...] = ()
+    held: tuple[Position, ...] = ()
     events: int = 0
     elapsed_s: float = 0.0
     notes: tuple[str, ...] = ()

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from backtest.metrics import IST_OFFSET_S, Drawdown, Metrics, MonthReturn, measure
-from backtest.result import BacktestResult, EquityCurve, HeldLayer, Refusal
+from backtest.result import BacktestResult, EquityCurve, Refusal
 from core.ist import as_ist
-from core.models import Trade
+from core.models import Position, Trade
 
 JsonObject = dict[str, object]
 
@@ -46,7 +46,7 @@ def to_json(result: BacktestResult, metrics: Metrics | None = None) -> JsonObjec
     }
 
 
-def _held_json(layer: HeldLayer) -> JsonObject:
+def _held_json(layer: Position) -> JsonObject:
     return {
         "instrument": layer.instrument,
         "trade_no": layer.trade_no,

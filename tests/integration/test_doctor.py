@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from contextlib import closing
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from socket import create_server
@@ -141,7 +142,7 @@ def test_a_guessable_secret_is_in_the_way_where_it_could_do_harm(tmp_path: Path)
 
 
 def test_the_command_looks_at_everything_and_its_exit_code_tells(open_folder: Path) -> None:
-    with OwnPort() as port:
+    with closing(OwnPort()) as port:
         ports = {"PM_PORT": str(port.number), "PM_PAPER_PORT": "0"}
         sound = run("doctor", "--json", PM_HOME=str(open_folder), **ports)
     assert sound.returncode == 0, sound.stdout + sound.stderr

@@ -3,6 +3,7 @@
 import json
 import socket
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -167,7 +168,7 @@ def test_a_peer_that_only_keeps_the_line_is_dead(paper: PaperProcess) -> None:
 
 def test_an_exchange_that_died_is_found_again(tmp_path: Path) -> None:
     with (
-        OwnPort() as port,
+        closing(OwnPort()) as port,
         PaperProcess(tmp_path / "state", "--ws-port", str(port.number)) as first,
         listening(first) as heard,
     ):

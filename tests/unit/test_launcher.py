@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -201,7 +202,7 @@ def test_a_child_that_runs_is_left_alone() -> None:
 
 
 def test_a_taken_port_is_told_and_a_free_one_is_not() -> None:
-    with OwnPort() as own:
+    with closing(OwnPort()) as own:
         with (
             create_server((LOOPBACK, own.number)),
             pytest.raises(ServerNotStarted, match=f"port {own.number}.*PM_PORT"),
