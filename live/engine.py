@@ -19,7 +19,7 @@ from core.db_state_manager.intents import (
     Reservation,
     ReserveResult,
 )
-from core.db_state_manager.left_over import NOTHING_KEPT, end_told
+from core.db_state_manager.left_over import LEFT, NOTHING_KEPT, end_told
 from core.db_state_manager.records import ClaimedSignal, Intent, Outcome
 from core.db_state_manager.states import ACTIVE_INTENTS, IntentSource, IntentState, SignalStatus
 from core.decision import DecisionMaker, decide_stops
@@ -36,7 +36,6 @@ from live.exits import BUSY_LOOK_S, RETRY_S, ExitDesk
 from live.metrics import order_sent_after
 from live.order_executor import Outcome as WorkOutcome
 
-LEFT = "LEFT_"
 _FROM_THE_FUTURE = timedelta(minutes=5)
 _LEFT = {IntentState.NAKED: WorkOutcome.NAKED, IntentState.UNKNOWN: WorkOutcome.UNKNOWN}
 

@@ -17,12 +17,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from core.db_state_manager import DatabaseStateManager
+from core.db_state_manager.left_over import LEFT
 from core.db_state_manager.records import ClaimedSignal, Outcome
 from core.db_state_manager.states import SignalStatus
 from core.errors import OutcomeUnknown, PortfolioError, Retryable
 from core.version import VERSION
 from core.webhook_parser import kind_of
-from live.engine import LEFT, InHand, LiveTradingEngine
+from live.engine import InHand, LiveTradingEngine
 from live.exits import Stopping
 from live.logs import correlated
 from live.metrics import signal_finished

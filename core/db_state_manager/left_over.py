@@ -11,6 +11,8 @@ from core.db_state_manager.records import Intent, Outcome
 from core.db_state_manager.states import SignalStatus
 
 NOTHING_KEPT = "nothing of it was kept"
+# How the outcome of an alert begins whose work was left over, until that work has ended.
+LEFT = "LEFT_"
 
 # What an alert is told whose work was left over, once that work has ended.
 TELL_LEFT = r"""

@@ -18,6 +18,7 @@ from pathlib import Path
 import requests
 
 from core.data import shipped
+from core.db_state_manager.left_over import LEFT
 from core.errors import InputInvalid, OutcomeUnknown, Retryable
 from live.api_client import AlertAnswer, JsonObject, NotRunning, ServiceClient, open_client
 from live.clock import SystemClock
@@ -113,20 +114,21 @@ class Stage:
     def deliver(self, body: bytes) -> JsonObject:
         """Send an alert and wait for its end; its row of the journal. Raises as the client does.
 
-        An answer that never came is asked for again by sending the alert again.
+        An answer that never came is asked for again by sending the alert again. That its work was
+        left over is no end: who finishes the work tells the alert.
         """
         answer = self._sent(body)
         number = answer.body["signal_id"]
         ended: list[JsonObject] = []
 
-        def has_ended() -> bool:
+        def is_told() -> bool:
             with suppress(Retryable):
                 row = self._ask().get(f"/signals/{number}")["signal"]
-                if row["status"] in _FINISHED:
+                if has_ended(row):
                     ended.append(row)
             return bool(ended)
 
-        wait_until(has_ended, _END_S)
+        wait_until(is_told, _END_S)
         if not ended:
             raise Retryable(f"signal {number} did not come to an end in {_END_S:.0f} s")
         return ended[-1]
@@ -222,6 +224,12 @@ class Stage:
 
         wait_until(is_allowed, _ANSWER_S)
         return last[-1]
+
+
+def has_ended(row: JsonObject) -> bool:
+    """Whether a row of the journal tells what came of its alert; "left over" does not."""
+    is_left = str((row["outcome"] or {}).get("code", "")).startswith(LEFT)
+    return row["status"] in _FINISHED and not is_left
 
 
 def free_of_charge() -> JsonObject:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from live.engine import LEFT
+from core.db_state_manager.left_over import LEFT
 from live.sending import RESOLVE_WINDOW_S
 from tests.fixtures.installation import PATIENCE_S, Installation, eventually
 

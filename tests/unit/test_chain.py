@@ -14,7 +14,7 @@ from core.errors import InputInvalid
 from core.ist import IST
 from core.market_data import MarketData
 from live.chain.alerts import Chart, alerts_of, in_order, read_chart
-from live.chain.stage import free_of_charge
+from live.chain.stage import free_of_charge, has_ended
 from live.chain.trades import (
     ChainTrade,
     differences,
@@ -161,3 +161,21 @@ def test_without_charges_nothing_costs_anything_on_any_day() -> None:
             for opening in (True, False):
                 cost = market.charges.exposure(spec, terms, Decimal(50_000), 3, day, opening)
                 assert cost.total == 0
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "is_end"),
+    [
+        ("received", None, False),
+        ("processing", None, False),
+        ("executed", "ENTER_BASE", True),
+        ("blocked", "GATE_1R", True),
+        ("failed", "NOT_FILLED", True),
+        # The power failed before it was known whether an order had arrived.
+        ("blocked", "LEFT_UNKNOWN", False),
+        ("blocked", "LEFT_CHASING", False),
+    ],
+)
+def test_work_that_was_left_over_is_waited_for(status: str, code: str | None, is_end: bool) -> None:
+    row = {"status": status, "outcome": None if code is None else {"code": code}}
+    assert has_ended(row) is is_end
