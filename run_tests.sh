@@ -80,7 +80,7 @@ check_postgres15() {
 
 # Slow tests too, harder random search in the rules, and the coverage of what is not slow; core/ is
 # held to its floor. Slow tests mostly wait for processes, so more of them run at once, handed out a
-# few at a time.
+# few at a time. Among them is the long search of the state machine, so its short one is left out.
 run_all() {
     local log=.venv/last-run.log
     if [ "$narrowed" = yes ]; then
@@ -92,6 +92,7 @@ run_all() {
     run_pytest --hypothesis-profile thorough --cov --cov-report= tests/unit | tee "$log"
     say "the rooms together"
     run_pytest -m "not slow" --cov --cov-append --cov-report= \
+        --deselect tests/crash/test_state_machine.py \
         tests/integration tests/crash tests/e2e tests/pine | tee -a "$log"
     say "what is slow"
     at_once=$((2 * $(cores)))
