@@ -80,7 +80,7 @@ class OrderSearch:
         if found:
             self._store.record_order_id(order.id, found[0])
             return None
-        if _session(now) != _session(order.created_at):
+        if session_of(now) != session_of(order.created_at):
             return f"{_told(leg, order)}: the books of its session are gone"
         now_s = self._clock.monotonic()
         watched = timedelta(seconds=now_s - self._missing_since_s.setdefault(order.id, now_s))
@@ -148,7 +148,7 @@ def _is_part_of(row: BookTrade, leg: Leg, order: OrderRow) -> bool:
     return same and row.quantity <= order.quantity and row.product in (None, Product.NRML)
 
 
-def _session(moment: datetime) -> date:
+def session_of(moment: datetime) -> date:
     """The broker's day, which ends at 03:00 IST."""
     return (as_ist(moment) - _SESSION_STARTS).date()
 

@@ -1,7 +1,8 @@
 """What became of an order that the search could not settle is said by a person, with the evidence.
 
-Only an order that has no name yet can be settled so: as one of the orders that the broker's books
-show, or as never sent. Both are refused while somebody works on its operation, and whatever
+An order that has no name yet can be settled so: as one of the orders that the broker's books show,
+or as never sent; one that has a name only when its session is over and no book shows it any more.
+All are refused while somebody works on its operation or has settled it meanwhile, and whatever
 contradicts the books is. Afterwards the next sweep carries on, and releases the lock: an exit is
 pursued to its end, an entry is not, for hours may have passed; what it has bought stays.
 """
@@ -21,6 +22,7 @@ from core.db_state_manager.records import Intent, Leg, OrderRow
 from core.db_state_manager.states import OrderState
 from core.errors import PortfolioError, Rejected
 from core.ports import Clock
+from live.order_search import session_of
 from live.sending import RESOLVE_WINDOW_S
 
 _DAY = timedelta(days=1)
@@ -108,34 +110,49 @@ class UnknownOrders:
                 "OTHER_QUANTITY",
                 f"{order_id} is of {booked.quantity}, ours of {found.order.quantity}",
             )
-        with self._in_hand(found.leg.intent_id):
+        with self._in_hand(found):
             self._store.record_order_id(row, order_id)
         self._tell(found, f"it is {order_id}")
 
     def resolve_never_sent(self, row: int, reason: str) -> None:
-        """It never reached the broker. Raises Rejected while it still may."""
-        found = self._one(row)
+        """It never reached the broker, or died there with its session: what is booked of it stays.
+
+        Raises Rejected while it may reach it, or live there.
+        """
+        found = self._one(row, may_be_named=True)
         if self._clock.now() - found.order.created_at < self._window:
             raise Rejected(
                 "TOO_EARLY",
                 f"the gateway may be at work on it for {self._window.total_seconds():g} s",
             )
-        with self._in_hand(found.leg.intent_id):
-            told = f"never sent, says the operator: {reason}"
+        with self._in_hand(found):
+            is_named = found.order.order_id is not None
+            what = "nothing more of it filled" if is_named else "never sent"
+            told = f"{what}, says the operator: {reason}"
             self._store.move_order(row, OrderState.CANCELLED, told)
         self._tell(found, told)
 
-    def _one(self, row: int) -> UnknownOrder:
+    def _one(self, row: int, *, may_be_named: bool = False) -> UnknownOrder:
+        order = self._unknown(row)
+        is_named = order.order_id is not None
+        if is_named and not (may_be_named and self._is_of_another_session(order)):
+            raise _named(order)
+        found = self._with_evidence(order)
+        if is_named:
+            self._check_readable(found)
+            if order.order_id in {each.order_id for each in (*found.orders, *found.trades)}:
+                raise _named(order)
+        return found
+
+    def _unknown(self, row: int) -> OrderRow:
         for order in self._store.unfinished_orders():
             if order.id == row and order.state is OrderState.UNKNOWN:
-                if order.order_id is not None:
-                    raise Rejected(
-                        "ORDER_NAMED",
-                        f"order {row} is {order.order_id} at the broker: cancel it there, and the "
-                        "next look settles it",
-                    )
-                return self._with_evidence(order)
+                return order
         raise Rejected("NOT_UNKNOWN", f"order {row} is not one of which nobody knows")
+
+    def _is_of_another_session(self, order: OrderRow) -> bool:
+        """Whether the books that would show it are gone, and it with them: it was for its day."""
+        return session_of(self._clock.now()) != session_of(order.created_at)
 
     def _tell(self, found: UnknownOrder, told: str) -> None:
         payload = {"order": found.order.id, "intent_id": found.leg.intent_id, "told": told}
@@ -146,11 +163,19 @@ class UnknownOrders:
             raise Rejected("BOOKS_UNREADABLE", found.unreadable)
 
     @contextmanager
-    def _in_hand(self, intent_id: int) -> Iterator[None]:
-        """Own the operation for a moment. Raises Rejected while another owner works on it."""
+    def _in_hand(self, found: UnknownOrder) -> Iterator[None]:
+        """Own the operation for a moment. Raises Rejected while another owner works on it.
+
+        And where one did since the books were read, and has learned more of the order than they
+        told: one that was found meanwhile may live.
+        """
+        intent_id = found.leg.intent_id
         if not self._store.take_intent(intent_id, self._owner, _LEASE_S):
             raise Rejected("INTENT_HELD", f"intent {intent_id} is being worked on: ask again")
         try:
+            now = self._unknown(found.order.id)
+            if now.order_id != found.order.order_id:
+                raise _named(now)
             self._store.request_cancel(intent_id)
             yield
         finally:
@@ -178,6 +203,14 @@ class UnknownOrders:
             tuple(_trade(trade, known, ours) for trade in trades),
             "",
         )
+
+
+def _named(order: OrderRow) -> Rejected:
+    return Rejected(
+        "ORDER_NAMED",
+        f"order {order.id} is {order.order_id} at the broker: cancel it there, and the next look "
+        "settles it",
+    )
 
 
 def _is_alike(row: BookRow | BookTrade, leg: Leg) -> bool:

@@ -1,20 +1,22 @@
 """What an operator says of an order or a position holds at a real exchange, and sends nothing."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from brokers.messages import Action, Contract, GatewayMode, OrderRequest
+from brokers.openalgo_client import OpenAlgoClient
 from core.charges import ChargeSchedule
 from core.db_state_manager.invariants import violations
 from core.db_state_manager.records import Intent
-from core.errors import OutcomeUnknown
+from core.errors import OutcomeUnknown, Rejected
 from live.adopting import Adopter, Terms
 from live.order_executor import Outcome
 from live.reconciliation import Reconciler
 from live.unknown_orders import UnknownOrders
-from tests.fixtures.order_desk import CATALOG, CONTRACTS, Desk, nothing, open_desk
+from tests.fixtures.interruption import otherwise
+from tests.fixtures.order_desk import CATALOG, CONTRACTS, Desk, carrier_of, nothing, open_desk
 from tests.fixtures.rules import BANK, GOLD
 
 MODES = [GatewayMode.ANALYZE, GatewayMode.LIVE]
@@ -123,3 +125,77 @@ def test_an_exit_that_was_never_sent_is_pursued(desk: Desk) -> None:
     unknown.resolve_never_sent(unknown.all()[0].order.id, "the gateway was off")
     assert desk.carrier.carry_out(intent).outcome is Outcome.FILLED
     assert (desk.held(), desk.store.instrument_locks()) == ({}, [])
+
+
+def unheard(desk: Desk) -> OpenAlgoClient:
+    """The client, whose cancels and modifies get no answer and do not arrive."""
+
+    def fail(call: object, *told: object) -> None:
+        raise OutcomeUnknown("no reply")
+
+    return otherwise(otherwise(desk.client, "cancel_order", fail), "modify_order", fail)
+
+
+def test_an_order_that_the_recovery_has_found_meanwhile_is_not_called_never_sent(
+    desk: Desk,
+) -> None:
+    """While an operator's word is held against the books, the recovery looks at them as well."""
+
+    def lost(order: OrderRequest) -> None:
+        raise OutcomeUnknown("the connection broke after the order was sent")
+
+    desk.enter(GOLD, 2)
+    intent = desk.reserve_exit(*desk.layers(GOLD))
+    desk.client.before = lambda order: desk.move(GOLD, 120_000)
+    desk.client.after = lost
+    assert desk.carrier.carry_out(intent).outcome is Outcome.UNKNOWN
+    desk.client.before = desk.client.after = nothing
+    desk.clock.wait(2)
+    recovery = carrier_of("the recovery", desk.store, unheard(desk), desk.clock)
+
+    def meanwhile(call: Callable[[], object]) -> object:
+        assert recovery.carry_out(intent, 1).outcome is Outcome.UNKNOWN
+        return call()
+
+    (order,) = desk.store.unfinished_orders()
+    client = otherwise(desk.client, "tradebook", meanwhile)
+    unknown = UnknownOrders(desk.store, client, desk.clock, "the operator", 1.0)
+    with pytest.raises(Rejected) as refused:
+        unknown.resolve_never_sent(order.id, "the gateway was off")
+    assert refused.value.code == "ORDER_NAMED"
+    assert desk.carrier.carry_out(intent).outcome is Outcome.FILLED
+    assert (desk.held(), desk.layers(GOLD)) == ({}, [])
+    assert [row["order_status"] for row in desk.orders()][1:] == ["cancelled", "complete"]
+
+
+def left_without_an_end(desk: Desk) -> Intent:
+    """An exit whose order rests at the broker, and of which a cancel tells nothing."""
+    desk.enter(GOLD, 2)
+    intent = desk.reserve_exit(*desk.layers(GOLD))
+    desk.client.before = lambda order: desk.move(GOLD, 120_000)
+    deaf = carrier_of("the first process", desk.store, unheard(desk), desk.clock)
+    assert deaf.carry_out(intent).outcome is Outcome.UNKNOWN
+    desk.client.before = nothing
+    return intent
+
+
+def next_session(desk: Desk) -> None:
+    """09:30 of the next day, on which the books show nothing of the former one's orders."""
+    desk.clock.wait(24 * 3600)
+    desk.paper.read("control/clock", {"at": desk.clock.now().isoformat()})
+
+
+def test_an_order_with_a_name_is_ended_by_a_word_once_its_session_is_over(desk: Desk) -> None:
+    """A day's order dies with its day, and no book of the next one shows it."""
+    intent = left_without_an_end(desk)
+    unknown = UnknownOrders(desk.store, desk.client, desk.clock, "the operator", 1.0)
+    (order,) = desk.store.unfinished_orders()
+    with pytest.raises(Rejected, match="cancel it there"):
+        unknown.resolve_never_sent(order.id, "it is gone")
+    next_session(desk)
+    desk.move(GOLD, 120_000)
+    assert desk.carrier.carry_out(intent).outcome is Outcome.UNKNOWN
+    unknown.resolve_never_sent(order.id, "the broker's app shows it lapsed, unfilled")
+    assert desk.carrier.carry_out(intent).outcome is Outcome.FILLED
+    assert (desk.held(), desk.layers(GOLD)) == ({}, [])
+    assert desk.store.instrument_locks() == []
