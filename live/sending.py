@@ -15,6 +15,7 @@ from decimal import Decimal
 from brokers.messages import Action, Contract, OrderRequest
 from brokers.port import Broker
 from core.db_state_manager import DatabaseStateManager
+from core.db_state_manager.closings import CLOSE_ALL
 from core.db_state_manager.intents import ORDER_UNKNOWN
 from core.db_state_manager.records import Intent, Leg, OrderPlan, OrderRow
 from core.db_state_manager.states import (
@@ -193,11 +194,14 @@ class OrderSender:
         """Raise Halted where the operator, or an unanswered question, stands in the way."""
         reduces = leg.purpose is not LegPurpose.OPEN
         control = self._store.control_of(intent.instrument)
-        if not (_control_allows(control, intent, reduces) or self._is_given_back(intent, leg)):
+        all_locks = self._store.instrument_locks()
+        locks = [lock for lock in all_locks if lock.instrument == intent.instrument]
+        closes_all = any(lock.code == CLOSE_ALL for lock in locks)
+        is_allowed = _control_allows(control, intent, reduces, closes_all)
+        if not (is_allowed or self._is_given_back(intent, leg)):
             raise Halted(f"{intent.instrument} is {control}: {leg.side} {leg.symbol} is not sent")
-        for lock in self._store.instrument_locks():
-            stops_all = lock.code == ORDER_UNKNOWN
-            if lock.instrument == intent.instrument and (stops_all or not reduces):
+        for lock in locks:
+            if lock.code == ORDER_UNKNOWN or not reduces:
                 raise Halted(f"{intent.instrument} is locked ({lock.code}): {lock.reason}")
 
     def _is_given_back(self, intent: Intent, leg: Leg) -> bool:
@@ -224,9 +228,13 @@ def request_of(intent: Intent, leg: Leg, quantity: int, price: Decimal) -> Order
     )
 
 
-def _control_allows(control: ControlState, intent: Intent, reduces: bool) -> bool:
-    """ACTIVE: everything. REDUCING: what reduces. HALTED: the operator's own exits."""
+def _control_allows(control: ControlState, intent: Intent, reduces: bool, closes_all: bool) -> bool:
+    """ACTIVE: everything. REDUCING: what reduces. HALTED: the operator's own exits.
+
+    And, while a close-all goes on, an exit that others had begun: it closes what is to be closed,
+    and is in the way of the operator's until it has ended.
+    """
     if control is ControlState.HALTED:
-        is_operators = intent.source is IntentSource.OPERATOR
+        is_operators = intent.source is IntentSource.OPERATOR or closes_all
         return is_operators and intent.action is IntentAction.EXIT
     return reduces or control is ControlState.ACTIVE
