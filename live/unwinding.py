@@ -21,6 +21,8 @@ from live.exit_chase import ExitChaser
 from live.expiry_utils import opposite
 from live.order_executor import Outcome, Worked
 
+_DAY = timedelta(days=1)
+
 
 @dataclass(frozen=True, slots=True)
 class Unwinder:
@@ -63,10 +65,11 @@ class Unwinder:
             trades = self.broker.tradebook()
         except PortfolioError:
             return False
-        day = self.clock.now().date()
+        # The trade book begins at 03:00, so after midnight it shows orders of the day before.
+        since = self.clock.now().date() - _DAY
         named = {trade.order_id for trade in trades if _is_like(trade, leg)}
         before = self.store.orders(leg.intent_id)[0].known_order_ids
-        ours = self.store.named_order_ids(self.broker_name, day, named)
+        ours = self.store.named_order_ids(self.broker_name, since, named)
         foreign = named - ours.union(before)
         is_adopted = False
         for order_id in sorted(foreign, reverse=True):

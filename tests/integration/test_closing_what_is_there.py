@@ -7,10 +7,14 @@ from pathlib import Path
 import pytest
 
 from brokers.messages import Action, Contract, OrderRequest
+from core.config import ExecutionConfig
 from core.db_state_manager.states import ControlState, IntentState
 from core.errors import Rejected
+from core.market_calendar import MarketCalendar
+from live.executors import ExecutorParts
 from live.order_executor import Outcome
 from live.reconciliation import BROKER_DIFFERS, Reconciler
+from live.trading_hours import TradingHours
 from tests.fixtures.order_desk import CATALOG, Desk, nothing, open_desk
 from tests.fixtures.paper_faults import PaperFaults
 from tests.fixtures.rules import BANK, GOLD
@@ -174,3 +178,20 @@ def test_an_exit_whose_second_leg_was_sold_by_hand_is_booked_with_that_price(des
     (trade,) = done.completion.trades
     assert trade.gross_pnl == (call_out - call_in) * 60 + (put_in - put_out) * 60
     assert prices == [call_out]
+
+
+def test_what_we_traded_before_midnight_is_not_taken_for_made_by_hand_after_it(desk: Desk) -> None:
+    """The broker's day, and its trade book, goes on until three in the morning."""
+    desk.clock.wait(14 * 3600 + 28 * 60)
+    desk.paper.read("control/clock", {"at": desk.clock.now().isoformat()})
+    intent = desk.reserve_entry(GOLD, 2)
+    assert desk.carrier.carry_out(intent).outcome is Outcome.FILLED
+    (leg,) = desk.store.legs(intent.id)
+    desk.clock.wait(300)
+    hours = TradingHours(MarketCalendar.shipped(), CATALOG)
+    parts = ExecutorParts(
+        desk.store, desk.sender, desk.client, "paper", desk.clock, desk.clock.wait, hours
+    )
+    unwinder = parts.of({GOLD: ExecutionConfig()})[GOLD].single.unwinder
+    assert unwinder.adopt(leg, 20) is False
+    assert [order.quantity for order in desk.store.orders(intent.id)] == [20]
