@@ -141,7 +141,7 @@ class SimpleLimitExecutor:
         had = self._had(leg)
         if watch is None and (over or had >= quantity):
             return self._settled(leg, quantity, over)
-        began_at = self._began_at(intent, leg)
+        began_at = self._began_at(leg)
         start: _Start | None = None
         try:
             start = self._start(intent, leg, began_at)
@@ -325,14 +325,13 @@ class SimpleLimitExecutor:
             self._anchors[leg.id] = anchor
         return _Start(touch, anchor, info.tick, info.lot_size, most)
 
-    def _began_at(self, intent: Intent, leg: Leg) -> Decimal | None:
+    def _began_at(self, leg: Leg) -> Decimal | None:
         """Where an entry's leg began, here or by whoever sent its first order; None at first."""
         if leg.purpose is not LegPurpose.OPEN:
             return None
         if leg.id in self._anchors:
             return self._anchors[leg.id]
-        orders = self._store.orders(intent.id)
-        return next((order.price for order in orders if order.leg_id == leg.id), None)
+        return self._store.began_at(leg.id)
 
     def _touch(self, leg: Leg) -> Decimal:
         """The best price on the other side, or the last one where nobody is there."""

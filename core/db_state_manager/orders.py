@@ -63,9 +63,13 @@ MOVE_LEG = "UPDATE order_legs SET state = %s WHERE id = %s AND state = ANY (%s)"
 # An order that is about to be sent.
 INTEND = """
 INSERT INTO broker_orders
-    (leg_id, broker, trading_day, quantity, price_type, price, known_order_ids, created_at,
-     updated_at)
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s) RETURNING id"""
+    (leg_id, broker, trading_day, quantity, price_type, price, first_price, known_order_ids,
+     created_at, updated_at)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s) RETURNING id"""
+
+# Where a leg began: its first order's price before it was improved.
+BEGAN_AT = """
+SELECT coalesce(first_price, price) FROM broker_orders WHERE leg_id = %s ORDER BY id LIMIT 1"""
 
 # The broker's answer to a send, or what a search for it found.
 NAME_ORDER = """
@@ -196,6 +200,11 @@ class Orders(Ownership):
         """Those of `order_ids` that are orders of ours, from the trading day `since` on."""
         return {row[0] for row in self.rows(NAMED, (broker, since, list(order_ids)))}
 
+    def began_at(self, leg_id: int) -> Decimal | None:
+        """The price of a leg's first order before it was improved; None where it had none."""
+        found = self.rows(BEGAN_AT, (leg_id,))
+        return found[0][0] if found else None
+
     def record_price(self, order: int, price: Decimal, owner: str | None = None) -> None:
         """The order is to stand at another price: written before that is asked. Raises Fenced."""
         with self.transaction() as cursor:
@@ -250,6 +259,7 @@ def intend_order(cursor: Cursor, order: OrderPlan, at: datetime) -> int:
         order.trading_day,
         order.quantity,
         order.price_type,
+        order.price,
         order.price,
         list(order.known_order_ids),
         at,

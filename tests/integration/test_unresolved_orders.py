@@ -18,7 +18,7 @@ from core.db_state_manager.states import IntentState, OrderState
 from core.errors import OutcomeUnknown, Rejected, Retryable
 from live.order_executor import Outcome
 from live.sending import ORDER_UNKNOWN
-from tests.fixtures.interruption import otherwise
+from tests.fixtures.interruption import Died, otherwise
 from tests.fixtures.order_desk import WINDOW_S, Desk, carrier_of, nothing, open_desk
 from tests.fixtures.rules import BANK, GOLD
 
@@ -331,4 +331,24 @@ def test_a_process_that_wakes_after_its_exit_was_booked_says_that_it_has_lost_it
     slept = otherwise(desk.store, "held_legs", meanwhile)
     with pytest.raises(Fenced, match="held by nobody and not by the one that slept"):
         carry_out_with(desk, intent, slept, owner="the one that slept")
+    assert desk.held() == {}
+
+
+def test_who_takes_an_entry_over_pays_no_second_cap(desk: Desk) -> None:
+    """One cap for all orders of a leg, from where its first one began and not from where it got."""
+    desk.client.before = lambda order: desk.move(GOLD, 128_450)
+    improved: list[object] = []
+
+    def die_at_the_cap(call: Callable[..., None], *given: Any) -> None:
+        call(*given)
+        improved.append(given)
+        if len(improved) == 5:
+            raise Died("at the cap")
+
+    intent = desk.reserve_entry(GOLD, 1)
+    with pytest.raises(Died):
+        carry_out_with(desk, intent, client=otherwise(desk.client, "modify_order", die_at_the_cap))
+    assert carry_out_with(desk, intent, owner="the next process") is Outcome.NOT_FILLED
+    (row,) = desk.orders()
+    assert row["order_status"] == "cancelled"
     assert desk.held() == {}
