@@ -240,13 +240,19 @@ class Adopter:
             found = there.get(leg.symbol)
             if found is None:
                 continue
-            left = abs(found.ours) - leg.quantity
+            left = abs(found.ours) - self._in_todays(instrument, leg)
             if abs(found.brokers) > left:
                 raise Rejected(
                     "BROKER_STILL_HOLDS",
                     f"the broker holds {found.brokers:+d} {leg.symbol}, and {left} would be left "
                     "to us: close it there first, or say force",
                 )
+
+    def _in_todays(self, instrument: str, leg: LegPlan) -> int:
+        """A leg's quantity as the comparison counts it: in what the broker calls a lot today."""
+        if not is_restated(self._catalog[instrument]):
+            return leg.quantity
+        return leg.lots * self._broker.symbol(Contract(leg.symbol, leg.exchange)).lot_size
 
     def _prices(self, step: Step, given: Mapping[str, Decimal]) -> dict[str, Decimal]:
         """The price of each leg. Raises Rejected for one that nobody gave."""

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from brokers.messages import Contract
+from brokers.messages import Action, Contract, OrderRequest
 from core.charges import ChargeSchedule
 from core.db_state_manager.states import IntentState
 from core.errors import Rejected
@@ -100,3 +100,30 @@ def test_a_difference_in_other_lots_is_not_adopted(database_url: str, open_folde
         with pytest.raises(Rejected, match="book it by manual-exit"):
             adopter.adopt(Terms("sold there", {GOLD: Decimal(128_000)}, {}))
         assert [layer.lots for layer in desk.layers(GOLD)] == [2]
+
+
+@pytest.mark.parametrize(("before", "after"), CHANGES)
+def test_what_was_closed_by_hand_is_counted_in_todays_lots(
+    database_url: str, open_folder: Path, before: int, after: int
+) -> None:
+    options = ("--funds", "1e9", "--lotsize", f"GOLD_MINI={before}")
+    with open_desk(database_url, open_folder / "paper", *options) as desk:
+        desk.enter(GOLD, 2)
+        call_lot(desk, after)
+        looks = reconciler(desk)
+        charges = ChargeSchedule.shipped()
+        adopter = Adopter(desk.store, looks, desk.client, CATALOG, CONTRACTS, charges, desk.clock)
+        terms = Terms("sold there", {GOLD: Decimal(128_000)}, {})
+
+        def sell_one_by_hand() -> None:
+            order = OrderRequest(FUTURE, Action.SELL, after, Decimal(1), "by hand")
+            desk.client.place_order(order)
+
+        sell_one_by_hand()
+        with pytest.raises(Rejected) as refused:
+            adopter.manual_exit(GOLD, terms, force=False)
+        assert refused.value.code == "BROKER_STILL_HOLDS"
+        sell_one_by_hand()
+        adopter.manual_exit(GOLD, terms, force=False)
+        assert (desk.layers(GOLD), desk.held()) == ([], {})
+        assert reconciler(desk).run().comparison.differences == ()
