@@ -3,14 +3,15 @@
 Every process has the turns; a turn begins only under an epoch, which the job hands on with what it
 writes. Each turn has a thread of its own, and one job has one turn at a time: one that hangs takes
 neither the others' turns nor keeps the process from ending. A job that is to find an hour of the
-day looks often and asks its own clock: turns follow the machine's.
+day looks often and asks its own clock: turns follow the machine's, and where that is set back they
+do not wait until it is as late again.
 """
 
 import logging
 import threading
 from collections import Counter
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from apscheduler.events import (
@@ -34,6 +35,9 @@ from live.metrics import JobResult, job_turn, job_turned
 # A turn that comes later than this is left out: the next one is due anyway.
 _GRACE_S = 30
 _LOOK_S = 0.02
+_LONGEST_SLEEP_S = 1.0
+# A clock that is only being corrected brings nothing forward.
+_SLACK = timedelta(seconds=1)
 _LOG = logging.getLogger(__name__)
 
 
@@ -48,7 +52,7 @@ class JobRunner:
         self._stopping = stopping
         self._running: Counter[str] = Counter()
         self._guard = threading.Lock()
-        self._scheduler = BackgroundScheduler(
+        self._scheduler = _SteadyScheduler(
             timezone=IST,
             executors={"default": _ThreadEach()},
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": _GRACE_S},
@@ -115,6 +119,23 @@ class JobRunner:
     def _count(self, job: Job, step: int) -> None:
         with self._guard:
             self._running[job.name] += step
+
+
+class _SteadyScheduler(BackgroundScheduler):  # type: ignore[misc]
+    """Looks often, and sees by a turn that is further off than its pace that the clock went back.
+
+    A machine that took its hardware clock for UTC goes back by 5:30 hours when it asks the network.
+    """
+
+    def _process_jobs(self) -> float | None:
+        now = datetime.now(IST)  # noqa: TID251 - the scheduler's own clock
+        for job in self.get_jobs():
+            due = job.next_run_time
+            if due is not None and due - now > job.trigger.interval + _SLACK:
+                _LOG.warning("the clock was set back: %s has its turn now", job.id)
+                job.modify(next_run_time=now)
+        sleep_s: float | None = super()._process_jobs()
+        return None if sleep_s is None else min(sleep_s, _LONGEST_SLEEP_S)
 
 
 class _ThreadEach(BaseExecutor):  # type: ignore[misc]

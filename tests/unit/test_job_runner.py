@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime, timedelta, tzinfo
 
 import pytest
 from apscheduler.triggers.interval import IntervalTrigger
@@ -27,6 +28,16 @@ class Led:
 
     def epoch(self) -> int | None:
         return self.now
+
+
+class SetBack:
+    """The machine's clock as the scheduler reads it, and set back by a test."""
+
+    def __init__(self) -> None:
+        self.by = timedelta()
+
+    def now(self, zone: tzinfo) -> datetime:
+        return datetime.now(zone) - self.by  # noqa: TID251 - the machine's own
 
 
 class Work:
@@ -150,3 +161,17 @@ def test_each_job_has_its_pace_in_ist() -> None:
         assert (job.trigger.interval.total_seconds(), job.trigger.timezone) == (30, IST)
         assert (job.coalesce, job.max_instances) == (True, 1)
         assert job.misfire_grace_time
+
+
+def test_no_turn_waits_for_a_clock_that_was_set_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, often, seldom = SetBack(), Work(), Work()
+    for reader in ("schedulers.base", "executors.base"):
+        monkeypatch.setattr(f"apscheduler.{reader}.datetime", clock)
+    monkeypatch.setattr("live.job_runner.datetime", clock)
+    with running(Led(), Job("often", _OFTEN_S, often), Job("seldom", 3600.0, seldom)) as runner:
+        runner.begin()
+        until(often.has_run())
+        until(seldom.has_run())
+        clock.by = timedelta(hours=5, minutes=30)
+        until(often.has_run(len(often.epochs) + 3))
+        until(seldom.has_run(2))
