@@ -2,8 +2,9 @@
 
 Here it is planned, decided and reserved; it is carried out like everything else that is reserved,
 by the next sweep of whichever process comes first, from where it stands to its end. A roll waits
-for its turn; an exit that has become due calls off an entry that it finds. What is refused is told
-once a day and tried again, until the contract's hard exit. Switched off, it still closes in time.
+for its turn; an exit that has become due calls off an entry that it finds. A roll that is refused
+is told once a day and tried again, until the contract's hard exit; that one is told each hour.
+Switched off, it still closes in time.
 """
 
 import logging
@@ -31,6 +32,8 @@ from live.rollover_scanner import Expiring, RolloverScanner, due
 EVERY_S = 60.0
 STALE_EPOCH = "STALE_EPOCH"
 _EXIT_RETRY_S = 300.0
+# A roll has days left when it is refused, and a hard exit has none.
+_TOLD_AGAIN = {RollStep.ROLL: timedelta(days=1), RollStep.EXIT: timedelta(hours=1)}
 PLANNED, RESERVED, REFUSED, BUSY = "PLANNED", "RESERVED", "REFUSED", "BUSY"
 
 _LOG = logging.getLogger(__name__)
@@ -209,9 +212,10 @@ class RolloverExecutor:
         return DecisionRequest(instrument, IntentSource.ROLLOVER, epoch=epoch, is_test=self.is_test)
 
     def _tell(self, instrument: str, part: Sequence[Expiring], code: str, reason: str) -> None:
-        key = {"expiry": part[0].expiry.isoformat(), "code": code}
+        step, expiry = part[0].step, part[0].expiry
+        key = {"of": instrument, "expiry": expiry.isoformat(), "step": step, "code": code}
         told = {**key, "reason": reason, "exit_from": part[0].exit_from.isoformat()}
-        since = self.clock.now() - timedelta(days=1)
+        since = self.clock.now() - _TOLD_AGAIN[step]
         _LOG.warning("rollover of %s is refused (%s): %s", instrument, code, reason)
         self.store.tell_once("ROLL_REFUSED", instrument, told, key, since)
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import replace
-from datetime import date, datetime
+from datetime import date, datetime, time
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,9 @@ from typing import Any
 import pytest
 
 from brokers.messages import Contract, GatewayMode, OrderRequest, SymbolInfo
+from brokers.openalgo_client import OpenAlgoClient
+from brokers.openalgo_http import GatewayAddress
+from brokers.rate_limit import TokenBucket
 from core.db_state_manager.intents import DecisionRequest
 from core.db_state_manager.invariants import violations
 from core.db_state_manager.states import ControlState, IntentAction, IntentSource, IntentState
@@ -19,6 +22,7 @@ from core.errors import Rejected
 from core.instruments import InstrumentCatalog
 from core.ist import IST
 from live.expiry_utils import ContractChooser
+from live.launcher.children import LOOPBACK
 from live.order_executor import Outcome
 from live.reconciliation import Reconciler
 from tests.fixtures.database import close
@@ -32,6 +36,7 @@ from tests.fixtures.order_desk import (
     nothing,
     open_desk,
 )
+from tests.fixtures.own_port import OwnPort
 from tests.fixtures.paper_faults import PaperFaults
 from tests.fixtures.rolling import (
     FAR,
@@ -614,6 +619,25 @@ def test_a_hard_exit_calls_off_a_roll_that_is_late(desk: Desk) -> None:
     assert intent.action is IntentAction.EXIT
     desk.carrier.carry_out(intent)
     assert desk.held() == {}
+
+
+def test_a_hard_exit_that_is_refused_is_told_though_the_roll_was_refused_for_the_same(
+    desk: Desk,
+) -> None:
+    """The gateway is away all day; told before noon, nobody would know that the time is over."""
+    due(desk, GOLD)
+    port = OwnPort()
+    address = GatewayAddress(f"http://{LOOPBACK}:{port.number}", "nobody", 10, 10, 10)
+    bucket = TokenBucket(desk.clock)
+    away = OpenAlgoClient(address, GatewayMode.ANALYZE, desk.clock, bucket, desk.clock.wait)
+    epoch, job = desk.store.begin_leadership("leader"), rollover_of(desk, client=away).job()
+    for moment in (time(10, 0), time(17, 0), time(18, 31), time(18, 59), time(19, 40)):
+        go_to(desk, datetime.combine(date(2026, 12, 1), moment, IST))
+        job.run(epoch)
+    away.close()
+    port.close()
+    assert [each["step"] for each in told(desk, "ROLL_REFUSED")] == ["ROLL", "EXIT", "EXIT"]
+    assert desk.held() == {NEAR_GOLD: 5}
 
 
 def test_a_contract_that_expired_unseen_keeps_no_other_from_its_end(desk: Desk) -> None:
