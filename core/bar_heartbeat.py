@@ -1,8 +1,10 @@
 """When a bar closes and when its alert is overdue: by the calendar and the chart's timeframe alone.
 
 A bar begins at the open of its window, and the last one of a window is as short as the window makes
-it. Breaks, nights, holidays and mornings that are closed hold no bar, so they are no silence. What
-the calendar does not know, and a special session that is not traded, expects nothing.
+it. Breaks, nights, holidays and mornings that are closed hold no bar, so they are no silence; nor
+does a special session that is not traded. In a year whose holidays are not published every weekday
+but those that are certain to be one holds bars: of what is held then, an alarm too many is better
+than none.
 """
 
 from collections.abc import Iterator
@@ -28,7 +30,7 @@ class BarHeartbeat:
     def closes_of(self, day: date) -> tuple[datetime, ...]:
         """When the bars of a day close, in their order; none where nothing is expected."""
         try:
-            session = self.calendar.session(self.exchange, day)
+            session = self.calendar.session(self.exchange, day, provisional=True)
         except OutsideCoverage:
             return ()
         if session is None:

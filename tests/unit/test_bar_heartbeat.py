@@ -37,7 +37,9 @@ CLOSES = [
     (BANK, "2026-11-24", ""),  # a holiday
     (BANK, "2026-11-28", ""),  # a Saturday
     (BANK, "2026-02-01", ""),  # a budget Sunday, which is not traded
-    (BANK, "2028-06-01", ""),  # a year that is not published
+    (BANK, "2028-06-01", f"{BANK_FIVE} 15:30 15:45"),  # a year that is not published
+    (BANK, "2027-01-26", ""),  # a holiday that is certain in one
+    (BANK, "1970-01-01", ""),  # a clock that has lost its date
     (GOLD, "2026-10-30", f"{GOLD_TO_23} 23:30"),  # New York keeps summer time
     (GOLD, "2026-11-02", f"{GOLD_TO_23} 23:55"),  # and winter time from then
     (GOLD, "2026-03-06", f"{GOLD_TO_23} 23:55"),
@@ -110,9 +112,12 @@ def test_the_next_bar_is_that_of_the_next_session(
     assert bars.next_close(moment(after)) == moment(closes)
 
 
-def test_after_the_last_published_year_no_bar_is_expected() -> None:
-    assert GOLD.next_close(moment("2028-06-01T10:00")) is None
-    assert GOLD.last_close(moment("2028-06-01T10:00")) is None
+def test_what_is_held_into_a_year_that_is_not_published_is_not_forgotten() -> None:
+    assert GOLD.next_close(moment("2028-06-01T10:00")) == moment("2028-06-01T11:00")
+    assert GOLD.last_close(moment("2028-06-01T10:00")) == moment("2028-06-01T10:00")
+    assert clocks(BANK.overdue(moment("2028-06-01T10:00"), moment("2028-06-01T12:00"))) == (
+        "10:30 11:45"
+    )
 
 
 @given(day=DAYS, bars=st.sampled_from([BANK, GOLD]))
@@ -125,6 +130,6 @@ def test_bars_follow_each_other_to_the_close(day: date, bars: BarHeartbeat) -> N
         begins = close - bars.bar if place == 0 else closes[place - 1]
         assert timedelta(0) < close - begins <= bars.bar
     if closes:
-        session = CALENDAR.session(bars.exchange, day)
+        session = CALENDAR.session(bars.exchange, day, provisional=True)
         assert session is not None
         assert closes[-1] == session.close
