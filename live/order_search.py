@@ -2,11 +2,11 @@
 
 A process that died around a send, and a reply that was lost, leave the same row: an order that may
 live. The broker's books tell, because the ids that they held before the send are in the row. One
-order that is new there and equal to ours is ours. None, once the gateway can no longer be waiting
-for its broker, means that it never arrived. Several are for a person. A read that failed is not an
-answer; books of another session, or without the orders that they held before, are none either. How
-long it has been missing is measured by looking: a machine that slept, or whose clock was set, is no
-older than it has watched.
+order that is new there and equal to ours is ours, once the order book shows it: trades alone may be
+anybody's. None, once the gateway can no longer be waiting for its broker, means that it never
+arrived. Several are for a person. A read that failed is not an answer; books of another session, or
+without the orders that they held before, are none either. How long it has been missing is measured
+by looking: a machine that slept, or whose clock was set, is no older than it has watched.
 """
 
 from collections.abc import Sequence
@@ -78,7 +78,10 @@ class OrderSearch:
         if len(found) > 1:
             return f"{', '.join(found)} may each be {_told(leg, order)}: say which"
         if found:
-            self._store.record_order_id(order.id, found[0])
+            (order_id,) = found
+            if order_id not in shown:
+                return f"the order book does not show {order_id}, of which the trade book tells"
+            self._store.record_order_id(order.id, order_id)
             return None
         if session_of(now) != session_of(order.created_at):
             return f"{_told(leg, order)}: the books of its session are gone"

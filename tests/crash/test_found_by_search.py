@@ -77,6 +77,26 @@ def test_books_that_have_lost_what_they_held_prove_nothing(world: TradingWorld) 
     assert [layer.layer for layer in world.store.load_book()[GOLD].layers] == [1, 2]
 
 
+def test_a_trade_by_hand_is_not_ours_because_the_order_book_does_not_show_its_order(
+    world: TradingWorld,
+) -> None:
+    """It was taken for our own order, which arrived later and would have filled beside it."""
+    world.journal(world.entry_alert())
+    world.do(Process.work)
+    world.trend_goes_on()
+    world.exchange.go_wrong("request_lost", endpoint="placeorder", times=1)
+    world.journal(world.entry_alert())
+    world.do(Process.work)
+    (ours,) = world.store.unfinished_orders()
+    world.trade_by_hand(closing=False, lots=1, legs=1)
+    world.exchange.go_wrong("books_empty", endpoint="orderbook", times=1)
+    world.do(Process.sweep)
+    (looked_for,) = world.store.unfinished_orders()
+    assert (looked_for.id, looked_for.order_id) == (ours.id, None)
+    check(world)
+    calm_down(world)
+
+
 @pytest.mark.parametrize("ends", ["cancelled", "rejected"])
 @pytest.mark.parametrize("lie", ["books_empty", "books_stale"])
 def test_what_filled_is_not_forgotten_where_the_trade_book_lags_behind(
