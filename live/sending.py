@@ -235,6 +235,6 @@ def _control_allows(control: ControlState, intent: Intent, reduces: bool, closes
     and is in the way of the operator's until it has ended.
     """
     if control is ControlState.HALTED:
-        is_operators = intent.source is IntentSource.OPERATOR or closes_all
-        return is_operators and intent.action is IntentAction.EXIT
+        is_wanted = closes_all or intent.source is IntentSource.OPERATOR
+        return is_wanted and intent.action is IntentAction.EXIT
     return reduces or control is ControlState.ACTIVE

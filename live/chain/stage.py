@@ -9,10 +9,9 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime
-from http import HTTPStatus
 from pathlib import Path
 
 import requests
@@ -166,8 +165,7 @@ class Stage:
     def orders_at_the_exchange(self) -> int:
         """How many orders there are in the exchange's own book of the day."""
         url = f"{self._gateway()}/control/truth"
-        key = {"X-Api-Key": self._key()}
-        answer = self._allowed(lambda: requests.get(url, headers=key, timeout=_ANSWER_S))
+        answer = requests.get(url, headers={"X-Api-Key": self._key()}, timeout=_ANSWER_S)
         answer.raise_for_status()
         return len(answer.json()["data"]["orders"])
 
@@ -212,18 +210,7 @@ class Stage:
 
     def _control(self, what: str, **body: object) -> None:
         url, asked = f"{self._gateway()}/control/{what}", {"apikey": self._key(), **body}
-        self._allowed(lambda: requests.post(url, json=asked, timeout=_ANSWER_S)).raise_for_status()
-
-    def _allowed(self, call: Callable[[], requests.Response]) -> requests.Response:
-        """The answer of the exchange; once more where its limiter refused, for whom we are fast."""
-        last: list[requests.Response] = []
-
-        def is_allowed() -> bool:
-            last.append(call())
-            return last[-1].status_code != HTTPStatus.TOO_MANY_REQUESTS
-
-        wait_until(is_allowed, _ANSWER_S)
-        return last[-1]
+        requests.post(url, json=asked, timeout=_ANSWER_S).raise_for_status()
 
 
 def has_ended(row: JsonObject) -> bool:

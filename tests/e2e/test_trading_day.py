@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from core.db_state_manager.left_over import LEFT
+from live.chain.stage import has_ended
 from live.sending import RESOLVE_WINDOW_S
 from tests.fixtures.installation import PATIENCE_S, Installation, eventually
 
@@ -111,11 +111,7 @@ def exit_through_a_power_cut(installation: Installation, instrument: str) -> int
     installation.start("--at", AFTERNOON)
     number = submit(installation, alert)
     # An order that was cut off on its way may still arrive, so it is waited for.
-    assert eventually(
-        lambda: has_ended(installation, number) and not is_left(installation, number),
-        RESOLVE_WINDOW_S + PATIENCE_S,
-    )
-    assert signal_of(installation, number)["status"] == "executed"
+    await_executed(installation, number, RESOLVE_WINDOW_S + PATIENCE_S)
     return number
 
 
@@ -127,9 +123,7 @@ def example(installation: Installation, kind: str, instrument: str, *terms: str)
 def send(installation: Installation, alert: str) -> int:
     """Send it and wait until it has been executed; its id."""
     number = submit(installation, alert)
-    assert eventually(lambda: has_ended(installation, number))
-    told = signal_of(installation, number)
-    assert told["status"] == "executed", told
+    await_executed(installation, number, PATIENCE_S)
     return number
 
 
@@ -145,15 +139,11 @@ def signal_of(installation: Installation, number: int) -> Row:
     return shown
 
 
-def has_ended(installation: Installation, number: int) -> bool:
-    """Whether somebody has told what became of it."""
-    return signal_of(installation, number)["status"] not in {"received", "processing"}
-
-
-def is_left(installation: Installation, number: int) -> bool:
-    """Whether its end is that its work was left over, which is to be told yet."""
-    outcome = signal_of(installation, number)["outcome"]
-    return bool(outcome and outcome["code"].startswith(LEFT))
+def await_executed(installation: Installation, number: int, patience_s: float) -> None:
+    """Wait for its end, which must be that."""
+    assert eventually(lambda: has_ended(signal_of(installation, number)), patience_s)
+    told = signal_of(installation, number)
+    assert told["status"] == "executed", told
 
 
 def journey(installation: Installation, number: int) -> Row:

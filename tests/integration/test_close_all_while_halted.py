@@ -1,7 +1,6 @@
 """The way out passes whatever the switch says, also where it had stopped another exit half-way."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,12 +8,10 @@ import pytest
 from brokers.messages import GatewayMode, OrderRequest
 from core.db_state_manager.closings import CLOSE_ALL
 from core.db_state_manager.states import ControlState, IntentState
-from live.close_all import CloseAll
-from live.close_all_report import Standings
 from live.exits import ExitDesk
 from live.order_executor import Outcome
-from live.reconciliation import Reconciler
 from live.recovery import CrashRecoveryManager
+from tests.fixtures.closing import closer
 from tests.fixtures.order_desk import CATALOG, Desk, carrier_of, nothing, open_desk
 from tests.fixtures.rules import BANK
 
@@ -29,38 +26,17 @@ def desk(database_url: str, tmp_path: Path) -> Iterator[Desk]:
         yield opened
 
 
-@contextmanager
-def owned() -> Iterator[str]:
-    yield "close-all"
-
-
-def closer(desk: Desk) -> CloseAll:
+def exits_of(desk: Desk) -> ExitDesk:
     """Whoever waits in it lets the recovery work meanwhile, and gives up after three minutes."""
     ends_s = desk.clock.monotonic() + 180
-
-    def carrier(owner: str) -> object:
-        return carrier_of(owner, desk.store, desk.client, desk.clock)
+    recovery = carrier_of("recovery", desk.store, desk.client, desk.clock)
 
     def pause(seconds: float) -> bool:
         desk.clock.wait(max(seconds, 1.0))
-        CrashRecoveryManager(
-            desk.store, carrier_of("recovery", desk.store, desk.client, desk.clock), CATALOG
-        ).run()
+        CrashRecoveryManager(desk.store, recovery, CATALOG).run()
         return desk.clock.monotonic() > ends_s
 
-    carriers: Callable[[str], object] = carrier
-    looks = Reconciler(desk.store, desk.client, "paper", CATALOG, desk.clock)
-    return CloseAll(
-        desk.store,
-        Standings(desk.store, looks, desk.clock),
-        desk.chooser,
-        ExitDesk(desk.store, desk.client, desk.chooser, pause),
-        carriers,  # type: ignore[arg-type]
-        desk.clock,
-        owned,
-        0.0,
-        600.0,
-    )
+    return ExitDesk(desk.store, desk.client, desk.chooser, pause)
 
 
 def test_an_exit_that_a_stop_left_with_one_leg_is_ended_by_the_close_all(desk: Desk) -> None:
@@ -73,9 +49,9 @@ def test_an_exit_that_a_stop_left_with_one_leg_is_ended_by_the_close_all(desk: D
     assert desk.carrier.carry_out(intent).outcome is Outcome.NAKED
     desk.client.after = nothing
     assert desk.held() == {CALL: 60}
-    (report,) = closer(desk).run("enough", "operator")
+    (report,) = closer(desk, exits_of(desk)).run("enough", "operator")
     assert report.is_flat is True
     assert (desk.held(), desk.layers(BANK)) == ({}, [])
     assert desk.store.intent(intent.id).state is IntentState.COMPLETED
-    closer(desk).go_on("recovery")
+    closer(desk, exits_of(desk)).go_on("recovery")
     assert CLOSE_ALL not in {lock.code for lock in desk.store.instrument_locks()}

@@ -1,7 +1,6 @@
 """What comes while a roll works: entries wait, exits interrupt it, a close-all always gets out."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,12 +14,10 @@ from core.db_state_manager.states import ControlState, IntentSource, IntentState
 from core.decision_record import Decision, DecisionCode
 from core.errors import Rejected
 from core.portfolio_state import PortfolioStateManager
-from live.close_all import CloseAll
-from live.close_all_report import Standings
 from live.exits import ExitDesk
 from live.order_executor import Outcome
-from live.reconciliation import Reconciler
 from live.recovery import CrashRecoveryManager
+from tests.fixtures.closing import closer
 from tests.fixtures.database import close
 from tests.fixtures.interruption import Died, otherwise
 from tests.fixtures.order_desk import CATALOG, Desk, carrier_of, nothing, open_desk
@@ -203,29 +200,6 @@ def test_a_roll_that_was_planned_before_another_one_is_not_begun(desk: Desk) -> 
     assert desk.store.active_intents() == []
 
 
-@contextmanager
-def owned() -> Iterator[str]:
-    yield "close-all"
-
-
-def closer(desk: Desk) -> CloseAll:
-    def carrier(owner: str) -> object:
-        return carrier_of(owner, desk.store, desk.client, desk.clock)
-
-    carriers: Callable[[str], object] = carrier
-    looks = Reconciler(desk.store, desk.client, "paper", CATALOG, desk.clock)
-    return CloseAll(
-        desk.store,
-        Standings(desk.store, looks, desk.clock),
-        desk.chooser,
-        exits_of(desk),
-        carriers,  # type: ignore[arg-type]
-        desk.clock,
-        owned,
-        0.0,
-    )
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("state", [ControlState.ACTIVE, ControlState.HALTED])
 @pytest.mark.parametrize(("instrument", "place"), EACH_LEG)
@@ -235,7 +209,7 @@ def test_close_all_gets_out_of_a_roll_whatever_the_switch_says(
     roll = due(desk, instrument)
     dies_after(desk, roll, LEGS[instrument][place])
     desk.store.set_control(state, "enough", "operator")
-    (report,) = closer(desk).run("out", "operator")
+    (report,) = closer(desk, exits_of(desk)).run("out", "operator")
     assert report.is_flat is True
     assert (desk.held(), desk.layers(instrument)) == ({}, [])
     assert desk.store.active_intents() == []
@@ -246,5 +220,5 @@ def test_close_all_gets_out_of_a_roll_whatever_the_switch_says(
 def test_close_all_names_the_contracts_that_a_roll_has_come_to(desk: Desk, instrument: str) -> None:
     desk.carrier.carry_out(due(desk, instrument))
     held = desk.held()
-    (report,) = closer(desk).run("out", "operator")
+    (report,) = closer(desk, exits_of(desk)).run("out", "operator")
     assert {leg.symbol for layer in report.layers for leg in layer.legs} == held.keys()
