@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import requests
+from requests.exceptions import InvalidHeader, InvalidSchema, InvalidURL, MissingSchema
 
 from core.errors import InputInvalid, OutcomeUnknown, Rejected, Retryable
 from live.access import TOKENS_FILE, Role
@@ -28,6 +29,7 @@ TOKEN_VARIABLES: Mapping[Role, str] = {
     Role.OPERATOR: "PM_OPERATOR_TOKEN",
 }
 _CONNECT_S, _ANSWER_S = 3.0, 15.0
+_NO_ADDRESS = (InvalidHeader, InvalidSchema, InvalidURL, MissingSchema)
 _REFUSED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 
 
@@ -118,14 +120,13 @@ class ServiceClient:
                     allow_redirects=False,
                     **more,
                 )
-            except requests.Timeout as error:
-                raise self._unanswered(method) from error
-            except requests.ConnectionError as error:
+            except _NO_ADDRESS as error:
+                raise InputInvalid(self.url, "it is no address of a service") from error
+            except requests.RequestException as error:
                 if _never_arrived(error):
                     raise NotRunning(self.url) from error
+                # An answer that broke off is none: what was asked may have been done.
                 raise self._unanswered(method) from error
-            except requests.RequestException as error:
-                raise InputInvalid(self.url, "it is no address of a service") from error
 
     def _token(self, role: Role) -> str:
         if role not in self.tokens:
@@ -189,7 +190,7 @@ def _object(response: requests.Response) -> JsonObject:
     return found
 
 
-def _never_arrived(error: requests.ConnectionError) -> bool:
+def _never_arrived(error: requests.RequestException) -> bool:
     """Whether the connection was refused, so that nothing was sent on it."""
     reason = getattr(error.args[0] if error.args else None, "reason", None)
     return type(reason).__name__ in ("NewConnectionError", "NameResolutionError")
