@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime
+from http import HTTPStatus
 from pathlib import Path
 
 import requests
@@ -173,8 +174,11 @@ class Stage:
         last: list[AlertAnswer] = []
 
         def is_told() -> bool:
-            with suppress(NotRunning, OutcomeUnknown, Retryable):
-                last.append(self._ask().send_alert(body))
+            with suppress(OutcomeUnknown, Retryable):
+                answer = self._ask().send_alert(body)
+                # Of the others, a database that the power took first, say, it is sent again.
+                if answer.status < HTTPStatus.INTERNAL_SERVER_ERROR:
+                    last.append(answer)
             return bool(last)
 
         wait_until(is_told, _END_S)
